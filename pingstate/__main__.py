@@ -1,0 +1,5 @@
+"""`python -m pingstate`."""
+
+from pingstate.cli import main
+
+main()

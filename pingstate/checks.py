@@ -1,0 +1,286 @@
+"""What counts as up: the check mini-language, and the rules behind each of its words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Outcome = tuple[bool, str]
+"""Whether the condition holds, and one line that says what was seen."""
+
+_CREDENTIALS = re.compile(r"//[^/\s@]*@")
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """`text` as one printable line of at most `limit` characters, without URL credentials."""
+    safe = _CREDENTIALS.sub("//***@", text[: 4 * limit])
+    safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in safe)
+    return safe if len(safe) <= limit else safe[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def excerpt(data: bytes) -> str:
+    """The beginning of remote bytes, to be quoted in a detail."""
+    text = one_line(data[:80].decode("utf-8", "replace"), 60)
+    return f"'{text}'" if data else "nothing"
+
+
+@dataclass(frozen=True)
+class HTTPResponseSnapshot:
+    """What a check callable gets of a final HTTP answer.
+
+    `headers` looks names up in any case. `body` is decoded from its content coding and cut at the
+    probe's `max_body_bytes`; `text` is it in the answer's charset, UTF-8 where that is unknown.
+    `elapsed_ms` counts from the start of the check.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    text: str
+    elapsed_ms: float
+
+
+@dataclass(frozen=True)
+class HTTPCondition:
+    """One condition on an HTTP answer, decided by its head (`on_head`) or its body (`on_body`).
+
+    `on_body(body, complete, seconds)` is asked again as the body grows and answers None until it
+    knows; `complete` says that no more will come, `seconds` is what is left of the deadline.
+    `statuses` are the ones that the condition names, None where it takes any 2xx.
+    """
+
+    on_head: Callable[[int, Mapping[str, str]], Outcome] | None = None
+    on_body: Callable[[bytes, bool, float], Outcome | None] | None = None
+    statuses: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class BannerCondition:
+    """One condition on what a TCP target says first; asked like `HTTPCondition.on_body`."""
+
+    on_banner: Callable[[bytes, bool, float], Outcome | None]
+
+
+@dataclass(frozen=True)
+class CallCondition:
+    """A callable that gets the `HTTPResponseSnapshot`, or the open socket, and judges it."""
+
+    function: Callable[[Any], Any]
+
+    def judge(self, subject: Any) -> Outcome:
+        """The callable's verdict; one that raises is a fail that names the exception."""
+        try:
+            outcome = self.function(subject)
+            if isinstance(outcome, tuple):
+                ok, detail = outcome
+                return bool(ok), one_line(str(detail))
+            return bool(outcome), "" if outcome else "the check said no"
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  # the user's code may raise anything
+            return False, f"the check raised {describe(exc)}"
+
+
+Condition = HTTPCondition | BannerCondition | CallCondition
+Check = str | Callable[[Any], Any]
+
+
+def describe(exc: BaseException) -> str:
+    """An exception's name and message in one line, also when its `str()` raises."""
+    try:
+        message = one_line(str(exc), 160)
+    except Exception:  # noqa: BLE001  # a broken exception still has a name
+        message = "its message can't be read"
+    return f"{type(exc).__name__}: {message}" if message else type(exc).__name__
+
+
+def parse_checks(protocol: str, check: Check | Sequence[Check] | None) -> tuple[Condition, ...]:
+    """Conditions that must all hold, from one check or several.
+
+    `check` is a string of the mini-language, a callable, several of both, or None (TCP: the
+    connect, HTTP: any 2xx). Raises ValueError that says what was expected.
+    """
+    if check is None:
+        checks: Sequence[Check] = ()
+    elif isinstance(check, str) or callable(check):
+        checks = (check,)
+    else:
+        checks = check
+    return tuple(
+        parse_check(protocol, item) if isinstance(item, str) else CallCondition(_called(item))
+        for item in checks
+    )
+
+
+def parse_check(protocol: str, text: str) -> Condition:
+    """One condition from one string of the mini-language, for `tcp`, `http` or `https`.
+
+    Raises ValueError that says what was expected.
+    """
+    word, colon, rest = text.partition(":")
+    kinds = _BANNER if protocol == "tcp" else _HTTP
+    if word == "call" and colon:
+        return CallCondition(_called(load(rest)))
+    if word in kinds and colon:
+        return kinds[word](rest)
+    known = ", ".join(f"{name}:..." for name in (*kinds, "call"))
+    if word in _HTTP or word in _BANNER:
+        raise ValueError(f"{text!r} is not a check for {protocol}, which takes {known}")
+    raise ValueError(f"{text!r} is not a check; expected one of {known}")
+
+
+def load(path: str) -> Any:
+    """The object behind `module:attribute`, imported. Raises ValueError when there is none."""
+    import importlib  # noqa: PLC0415  # few configurations need it
+
+    name, _, attribute = path.partition(":")
+    if not name or not attribute:
+        raise ValueError(f"{path!r} is not of the form module:attribute")
+    try:
+        found: Any = importlib.import_module(name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001  # the module is the user's
+        raise ValueError(f"{path!r} can't be loaded: {describe(exc)}") from exc
+    return found
+
+
+def _called(function: Any) -> Callable[[Any], Any]:
+    if not callable(function):
+        raise ValueError(f"{function!r} is neither a check string nor callable")  # noqa: TRY004  # one error type
+    checked: Callable[[Any], Any] = function
+    return checked
+
+
+def _status(rest: str) -> HTTPCondition:
+    statuses: set[int] = set()
+    for part in rest.split(","):
+        first, dash, last = part.strip().partition("-")
+        bounds = [first, last] if dash else [first]
+        if (
+            not all(re.fullmatch("[1-5][0-9][0-9]", bound) for bound in bounds)
+            or first > bounds[-1]
+        ):
+            raise ValueError(
+                f"'status:{rest}' is not a list of status codes from 100 to 599, "
+                "such as status:200,204 or status:200-299,404"
+            )
+        statuses.update(range(int(first), int(bounds[-1]) + 1))
+
+    def on_head(status: int, _: Mapping[str, str]) -> Outcome:
+        ok = status in statuses
+        return ok, f"HTTP {status}" if ok else f"HTTP {status}, expected {rest}"
+
+    return HTTPCondition(on_head=on_head, statuses=frozenset(statuses))
+
+
+def any_2xx(status: int, _: Mapping[str, str]) -> Outcome:
+    """What an HTTP answer must be where no condition names a status."""
+    ok = 200 <= status <= 299
+    return ok, f"HTTP {status}" if ok else f"HTTP {status}, expected a 2xx"
+
+
+def _contains(word: str, rest: str) -> Callable[[bytes, bool, float], Outcome | None]:
+    if not rest:
+        raise ValueError(f"'{word}:' names no text; expected {word}:TEXT")
+    text = rest.encode("utf-8", "surrogateescape")
+
+    def search(data: bytes, complete: bool, _: float) -> Outcome | None:  # noqa: FBT001  # as documented
+        if text in data:
+            return True, f"found {excerpt(text)}"
+        return (False, f"{excerpt(text)} is not in {excerpt(data)}") if complete else None
+
+    return search
+
+
+def _matches(word: str, rest: str) -> Callable[[bytes, bool, float], Outcome | None]:
+    # Its own engine backtracks without end as well, but can be told when to give up.
+    import regex  # noqa: PLC0415  # few configurations need it
+
+    if not rest:
+        raise ValueError(f"'{word}:' names no pattern; expected {word}:REGEX")
+    try:
+        pattern = regex.compile(rest.encode("utf-8", "surrogateescape"))
+    except (regex.error, RecursionError, OverflowError) as exc:
+        raise ValueError(f"'{word}:{rest}' is not a regular expression: {exc}") from exc
+
+    def search(data: bytes, complete: bool, seconds: float) -> Outcome | None:  # noqa: FBT001  # as documented
+        if pattern.search(data, timeout=seconds, concurrent=True):
+            return True, f"matched {excerpt(rest.encode())}"
+        return (
+            (False, f"{excerpt(rest.encode())} matches nothing in {excerpt(data)}")
+            if complete
+            else None
+        )
+
+    return search
+
+
+def _json(rest: str) -> HTTPCondition:
+    pointer, equals, wanted = rest.partition("=")
+    if not equals or (pointer and not pointer.startswith("/")) or re.search("~(?![01])", pointer):
+        raise ValueError(
+            f"'json:{rest}' is not json:POINTER=VALUE with an RFC 6901 pointer, such as json:/status=ok"
+        )
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+    try:
+        value: Any = json.loads(wanted)
+    except (ValueError, RecursionError):
+        value = wanted
+
+    def on_body(body: bytes, complete: bool, _: float) -> Outcome | None:  # noqa: FBT001  # as documented
+        if not complete:
+            return None
+        try:
+            found: Any = json.loads(body)
+            for step in steps:
+                found = found[_index(step)] if isinstance(found, list) else found[step]
+            seen = json.dumps(found, sort_keys=True)
+        except (ValueError, RecursionError):
+            return False, f"the body is not JSON: {excerpt(body)}"
+        except (LookupError, TypeError):
+            return False, f"the body has no {excerpt(pointer.encode())}"
+        # 1 == True in Python, not in JSON; a bare word is a string.
+        ok = seen == json.dumps(value, sort_keys=True) or found == wanted
+        sign = "is" if ok else f"is not {excerpt(wanted.encode())} but"
+        return ok, f"{pointer or 'the body'} {sign} {excerpt(seen.encode())}"
+
+    return HTTPCondition(on_body=on_body)
+
+
+def _index(step: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", step):
+        raise LookupError(step)
+    return int(step)
+
+
+def _header(rest: str) -> HTTPCondition:
+    name, equals, value = rest.partition("=")
+    if not equals or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ValueError(f"'header:{rest}' is not header:NAME=VALUE")
+
+    def on_head(_: int, headers: Mapping[str, str]) -> Outcome:
+        seen = headers.get(name)
+        if seen is None:
+            return False, f"there is no header {name}"
+        ok = seen.strip() == value.strip()
+        return (
+            ok,
+            f"{name} {'is' if ok else 'is not ' + repr(value) + ' but'} {excerpt(seen.encode())}",
+        )
+
+    return HTTPCondition(on_head=on_head)
+
+
+_HTTP: dict[str, Callable[[str], HTTPCondition]] = {
+    "status": _status,
+    "body_contains": lambda rest: HTTPCondition(on_body=_contains("body_contains", rest)),
+    "body_matches": lambda rest: HTTPCondition(on_body=_matches("body_matches", rest)),
+    "json": _json,
+    "header": _header,
+}
+_BANNER: dict[str, Callable[[str], BannerCondition]] = {
+    "banner_contains": lambda rest: BannerCondition(_contains("banner_contains", rest)),
+    "banner_matches": lambda rest: BannerCondition(_matches("banner_matches", rest)),
+}

@@ -1,0 +1,260 @@
+"""One budget of time for one check: a clock, a resolver and sockets that can't outlive it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+# How many lookups that nobody waits for any more may still hang in the C library, and with them
+# their threads. One name holds one at most; a hostile chain of redirects can name many.
+_MAX_ABANDONED = 4
+
+
+class Deadline:
+    """Seconds that one check may take in all, and a record of the phases that took them.
+
+    `timeout` is in seconds; `max_bytes` bounds what may be read off the wire (None: no bound).
+    One thread at a time.
+    """
+
+    def __init__(self, timeout: float, max_bytes: int | None = None) -> None:
+        self.timeout = timeout
+        self.phase = "dns"
+        self.seconds: dict[str, float] = {}
+        self.started = time.monotonic()
+        self._at = self.started + timeout
+        self._entered = self.started
+        self._bytes_left = max_bytes
+
+    def enter(self, phase: str) -> None:
+        """Begin a phase; the time since the last one began is booked on the last one."""
+        at = time.monotonic()
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._entered
+        self.phase, self._entered = phase, at
+
+    def elapsed(self) -> float:
+        """Seconds since the check began."""
+        return time.monotonic() - self.started
+
+    def left(self) -> float:
+        """Seconds that are left, above 0. Raises TimeoutError when none are."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._at
+
+    def took(self, count: int) -> None:
+        """Book bytes that came off the wire. Raises OSError when it is more than may come."""
+        if self._bytes_left is not None:
+            self._bytes_left -= count
+            if self._bytes_left < 0:
+                raise OSError(errno.EMSGSIZE, "more bytes came than one check reads")
+
+
+class _Bounded(socket.socket):
+    """A socket whose every blocking call ends when its deadline does.
+
+    A timeout that its user sets holds as well, for each call, whichever ends first. `eof` says
+    whether the peer's end of the stream was read.
+    """
+
+    deadline: Deadline | None = None
+    eof = False
+    _own: float | None = None
+
+    def settimeout(self, value: float | None, /) -> None:
+        self._own = value
+        super().settimeout(value)
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
+        self.settimeout(None if flag else 0.0)
+
+    def arm(self) -> None:
+        """Set the timeout of the next call to what is left."""
+        if self.deadline is not None:
+            left = self.deadline.left()
+            super().settimeout(left if self._own is None else min(left, self._own))
+
+    def _read(self, count: int, asked: int) -> None:
+        if count == 0 and asked != 0:
+            self.eof = True
+        if self.deadline is not None:
+            self.deadline.took(count)
+
+    def recv(self, bufsize: int = 8192, flags: int = 0, /) -> bytes:
+        self.arm()
+        data = super().recv(bufsize, flags)
+        self._read(len(data), bufsize)
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.arm()
+        asked = nbytes or memoryview(buffer).nbytes
+        count = super().recv_into(buffer, asked, flags)
+        self._read(count, asked)
+        return count
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        self.arm()
+        return super().send(data, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        self.arm()
+        super().sendall(data, flags)
+
+
+class PlainSocket(_Bounded):
+    """A TCP or Unix socket with a deadline."""
+
+
+class TLSSocket(_Bounded, ssl.SSLSocket):
+    """A TLS socket with a deadline: what `ssl.SSLContext.sslsocket_class` is set to."""
+
+
+def start_tls(
+    sock: PlainSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
+) -> TLSSocket:
+    """Shake hands over a connected socket, which is taken over and closed on failure.
+
+    Raises OSError (ssl.SSLError, TimeoutError among them).
+    """
+    deadline.enter("tls")
+    try:
+        tls = context.wrap_socket(
+            # As bytes: a str makes ssl import the codec for international names.
+            sock,
+            server_hostname=server_name.removesuffix(".").encode("ascii"),
+            do_handshake_on_connect=False,
+        )
+    except BaseException:
+        sock.close()
+        raise
+    if not isinstance(tls, TLSSocket):
+        raise TypeError("the context's sslsocket_class is not TLSSocket")
+    try:
+        tls.deadline = deadline
+        tls.settimeout(None)
+        # OpenSSL's wrapper shares one timeout over the whole handshake, so once is enough.
+        tls.arm()
+        tls.do_handshake()
+    except BaseException:
+        tls.close()
+        raise
+    return tls
+
+
+def connect(address: str, port: int, deadline: Deadline) -> PlainSocket:
+    """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
+
+    What is left of the deadline is shared over the addresses, so that one that swallows packets
+    leaves time for the next. Raises OSError (socket.gaierror, TimeoutError among them).
+    """
+    if address.startswith("unix:"):
+        targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address[5:])]
+    else:
+        targets = resolve(address, port, deadline)
+    deadline.enter("connect")
+    error: OSError | None = None
+    for index, (family, kind, proto, _, target) in enumerate(targets):
+        sock = PlainSocket(family, kind, proto)
+        try:
+            sock.settimeout(deadline.left() / (len(targets) - index))
+            sock.connect(target)
+            # Linux lets a socket whose own port is the target's connect to itself.
+            if family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        except OSError as exc:
+            sock.close()
+            error = exc
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            sock.deadline = deadline
+            sock.settimeout(None)
+            return sock
+    raise error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+
+
+def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+    """getaddrinfo for a stream socket, over when the deadline is.
+
+    An IP address is answered without a lookup. The C library's lookup can't be interrupted, so
+    it runs in a daemon thread, and a thread that hangs is not joined by a second for its name.
+    """
+    deadline.enter("dns")
+    # As bytes: a str makes socket import the codec for international names.
+    name = host.encode("ascii")
+    kind = socket.SOCK_STREAM
+    found: list[Any] | None = None
+    with suppress(socket.gaierror):
+        found = socket.getaddrinfo(name, None, type=kind, flags=socket.AI_NUMERICHOST)
+    if found is None:
+        found = _lookup(name, lambda: socket.getaddrinfo(name, None, type=kind), deadline)
+    return [(*row[:4], (row[4][0], port, *row[4][2:])) for row in found]
+
+
+class _Lookup:
+    """A lookup under way: its answer, and how many checks wait for it."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.waiting = 0
+        self.answer: Any = None
+        self.error: OSError | None = None
+
+
+_lookups: dict[bytes, _Lookup] = {}
+_lookups_lock = threading.Lock()
+
+
+def _lookup(key: bytes, ask: Callable[[], list[Any]], deadline: Deadline) -> list[Any]:
+    def run() -> None:
+        try:
+            lookup.answer = ask()
+        except OSError as exc:
+            lookup.error = exc
+        except (UnicodeError, ValueError) as exc:
+            lookup.error = OSError(errno.EINVAL, str(exc))
+        finally:
+            with _lookups_lock:
+                del _lookups[key]
+            lookup.done.set()
+
+    timeout = deadline.left()
+    with _lookups_lock:
+        lookup = _lookups.get(key) or _Lookup()
+        if key not in _lookups:
+            abandoned = sum(not other.waiting for other in _lookups.values())
+            if abandoned >= _MAX_ABANDONED:
+                raise OSError(errno.EBUSY, "the resolver still hangs on earlier lookups")
+            # A late answer is never used: who comes after the last waiter left asks anew.
+            try:
+                threading.Thread(target=run, name="pingstate-resolver", daemon=True).start()
+            except RuntimeError as exc:
+                raise OSError(errno.EAGAIN, "no thread for the lookup") from exc
+            _lookups[key] = lookup
+        elif not lookup.waiting:
+            raise OSError(errno.EBUSY, "the resolver still hangs on the last lookup of this name")
+        lookup.waiting += 1
+    try:
+        if not lookup.done.wait(timeout):
+            raise TimeoutError("timed out")
+    finally:
+        with _lookups_lock:
+            lookup.waiting -= 1
+    if lookup.error is not None:
+        raise lookup.error
+    result: list[Any] = lookup.answer
+    return result

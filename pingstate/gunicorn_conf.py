@@ -1,0 +1,77 @@
+"""gunicorn's configuration: `gunicorn -c python:pingstate.gunicorn_conf`."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from pingstate import logs
+from pingstate.settings import ConfigurationError, load_settings
+
+try:
+    _loaded = load_settings()
+except ConfigurationError as exc:
+    for _problem in exc.problems:
+        print(f"pingstate: {_problem}", file=sys.stderr)
+    raise SystemExit(2) from None
+_settings = _loaded.settings
+_host = _settings.api_host.strip("[]")
+_host = f"[{_host}]" if ":" in _host else _host
+
+
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's log lines in the form of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(_settings))
+
+
+wsgi_app = "pingstate:create_app()"
+bind = f"{_host}:{_settings.api_port}"
+proc_name = "pingstate"
+# The arbiter's memory is then the worker's as well, and a worker is there at once.
+preload_app = True
+worker_class = "pingstate.worker.Worker"
+worker_connections = 1000
+# For a root file system that is read-only and a user that has no home.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+control_socket_disable = True
+graceful_timeout = 2
+logger_class = _Logger
+loglevel = "warning"
+
+
+def when_ready(server: Any) -> None:
+    """Say once what is probed, how often, and where the API is."""
+    monitor = server.app.wsgi().extensions["pingstate"]
+    line = f"probing {monitor.name} every {_settings.interval:g} s; API on http://{bind}"
+    if _loaded.sources["address"] == "default" and _settings.probe is None:
+        line += f"; the address is the default, {_settings.address}: set PINGSTATE_ADDRESS"
+    if server.num_workers != 1:
+        line += f"; {server.num_workers} workers, each with a verdict of its own"
+    logging.getLogger("pingstate").info("%s", line)
+
+
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """Keep the collector's hands, and so copies, off what the processes share."""
+    gc.collect()
+    gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Answer nobody before there is a verdict to tell, unless it takes long."""
+    worker.wsgi.extensions["pingstate"].wait_checked(1.0)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Leave no check's result behind that nobody reads."""
+    monitor = getattr(worker.wsgi, "extensions", {}).get("pingstate")
+    if monitor is not None:
+        monitor.stop(0)

@@ -1,0 +1,458 @@
+"""An HTTP or HTTPS check through requests, over sockets that keep the check's deadline."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import re
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.response import HTTPResponse
+
+from pingstate.address import authority, host_of, port_of, timeout_of
+from pingstate.certificate import read_certificate
+from pingstate.checks import (
+    CallCondition,
+    Check,
+    HTTPCondition,
+    HTTPResponseSnapshot,
+    Outcome,
+    any_2xx,
+    describe,
+    excerpt,
+    parse_checks,
+)
+from pingstate.deadline import Deadline, PlainSocket, TLSSocket, connect, start_tls
+from pingstate.probes import (
+    PhaseError,
+    ProbeResult,
+    finish,
+    ip_protocol,
+    reason,
+)
+
+MAX_REDIRECTS = 10
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+class HTTPProbe:
+    """Ask one URL with requests and judge the final answer.
+
+    `method` is any HTTP method. `headers` are sent as they are, `Host` included, and replace the
+    probe's own. `basic_auth` is (user, password). `ca_file` is a PEM file of the authorities to
+    trust instead of the system's; `client_cert` and `client_key` are PEM files; `server_name` is
+    the name in the TLS handshake and the one that is verified (None: `address`); `verify_tls`
+    False accepts any certificate. Redirects are followed at most 10 times, to http and https
+    only, without credentials and own headers once the origin changes, and not for a status that
+    the check names. At most `max_body_bytes` of a decoded body are read, and only where the check
+    needs it.
+
+    Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
+    has a connection of its own. Raises ValueError for what can't be asked, OSError (ssl.SSLError
+    among them) for certificate files that can't be read.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is an option that a user sets by name
+        self,
+        address: str,
+        port: int | None = None,
+        *,
+        path: str = "/",
+        check: Check | Sequence[Check] | None = None,
+        timeout: float | None = None,
+        tls: bool = False,
+        verify_tls: bool = True,
+        method: str = "GET",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        basic_auth: tuple[str, str] | None = None,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        server_name: str | None = None,
+        follow_redirects: bool = True,
+        max_body_bytes: int = 65536,
+    ) -> None:
+        scheme = "https" if tls else "http"
+        self.address = host_of(address)
+        self.port = port_of(_PORTS[scheme] if port is None else port)
+        self.timeout = timeout_of(5.0 if timeout is None else timeout)
+        self._max_body = max_body_bytes
+        self._follow = follow_redirects
+        self._set_checks(check)
+        self._tls = _TLS(
+            verify=verify_tls,
+            ca_file=ca_file,
+            client_cert=client_cert,
+            client_key=client_key,
+            server_name=server_name,
+        )
+        if tls:
+            self._tls.context  # noqa: B018  # files that can't be read are an error now
+        target = target_of(path)
+        self._request = _request(
+            method_of(method), scheme, self.address, self.port, target, headers_of(headers)
+        )
+        if basic_auth is not None:
+            token = base64.b64encode(":".join(basic_auth).encode()).decode("ascii")
+            self._request.headers["Authorization"] = f"Basic {token}"
+        # The query may hold a secret.
+        shown = target.partition("?")[0]
+        colon = ":" if self.address.startswith("unix:") else ""
+        self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
+
+    def _set_checks(self, check: Check | Sequence[Check] | None) -> None:
+        conditions = parse_checks("http", check)
+        named = [c for c in conditions if isinstance(c, HTTPCondition)]
+        self._calls = [c for c in conditions if isinstance(c, CallCondition)]
+        self._statuses = frozenset[int]().union(*(c.statuses or () for c in named))
+        self._heads = [c.on_head for c in named if c.on_head is not None]
+        self._bodies = [c.on_body for c in named if c.on_body is not None]
+        # A condition that names statuses says it all, and a lone callable decides for itself.
+        if not self._statuses and (named or not self._calls):
+            self._heads.insert(0, any_2xx)
+
+    def check(self) -> ProbeResult:
+        """Check once; back within `timeout`, whatever the target does."""
+        deadline = Deadline(self.timeout, max_bytes=max(1 << 20, 4 * self._max_body))
+        trace: dict[str, Any] = {"redirects": 0}
+        return finish(deadline, trace, lambda: self._check(deadline, trace))
+
+    def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
+        request, address, port = self._request, self.address, self.port
+        while True:
+            try:
+                with _ask(request, address, port, self._tls, deadline, trace) as response:
+                    location = self._redirection(response)
+                    if location is None:
+                        return self._judge(response, deadline)
+                    status = response.status_code
+            except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
+                raise PhaseError(_reason(exc)) from exc
+            if trace["redirects"] >= MAX_REDIRECTS:
+                raise PhaseError(f"more than {MAX_REDIRECTS} redirects")
+            trace["redirects"] += 1
+            request, address, port = _redirected(request, address, port, location, status)
+
+    def _redirection(self, response: requests.Response) -> str | None:
+        status = response.status_code
+        if not self._follow or status not in _REDIRECTS or status in self._statuses:
+            return None
+        return response.headers.get("Location")
+
+    def _judge(self, response: requests.Response, deadline: Deadline) -> Outcome:
+        status = response.status_code
+        if not 100 <= status <= 599:
+            raise PhaseError(f"HTTP {status} is not a status")
+        body = b""
+        decided: list[Outcome] = []
+        for on_head in self._heads:
+            decided.append(on_head(status, response.headers))
+            if not decided[-1][0]:
+                break
+        else:
+            if self._bodies or self._calls:
+                body, outcomes = self._read(response, deadline)
+                decided += outcomes
+        deadline.enter("check")
+        if self._calls and all(ok for ok, _ in decided):
+            snapshot = HTTPResponseSnapshot(
+                status=status,
+                headers=response.headers,
+                body=body,
+                text=_text(body, response),
+                elapsed_ms=round(deadline.elapsed() * 1000, 3),
+            )
+            for call in self._calls:
+                decided.append(call.judge(snapshot))
+                if not decided[-1][0]:
+                    break
+        ok, detail = decided[-1]
+        # A callable's own words stand as they are.
+        if len(decided) > len(self._heads) + len(self._bodies) and detail:
+            return ok, detail
+        return ok, detail if detail.startswith(
+            "HTTP "
+        ) else f"HTTP {status}, {detail}".removesuffix(", ")
+
+    def _read(self, response: requests.Response, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
+        deadline.enter("body")
+        body = bytearray()
+        waiting = list(self._bodies)
+        decided: list[Outcome] = []
+        complete = False
+        while not complete and (waiting or self._calls):
+            data = response.raw.read1(min(16384, self._max_body - len(body)), decode_content=True)
+            body += data
+            complete = not data or len(body) >= self._max_body
+            for on_body in tuple(waiting):
+                outcome = on_body(bytes(body), complete, deadline.left())
+                if outcome is None:
+                    continue
+                waiting.remove(on_body)
+                decided.append(outcome)
+                if not outcome[0]:
+                    return bytes(body), decided
+        return bytes(body), decided
+
+
+class _TLS:
+    """How to shake hands: contexts are costly, so each is made once, when it is first needed."""
+
+    def __init__(
+        self,
+        *,
+        verify: bool,
+        ca_file: str | None,
+        client_cert: str | None,
+        client_key: str | None,
+        server_name: str | None,
+    ) -> None:
+        self._verify = verify
+        self._ca_file = ca_file
+        self._client = (client_cert, client_key)
+        self._server_name = server_name
+
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        return self._context(verify=self._verify)
+
+    @cached_property
+    def _unverified(self) -> ssl.SSLContext:
+        return self._context(verify=False)
+
+    def _context(self, *, verify: bool) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.sslsocket_class = TLSSocket
+        context.set_alpn_protocols(["http/1.1"])
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self._ca_file is not None:
+            context.load_verify_locations(self._ca_file)
+        else:
+            context.load_default_certs()
+            system = ssl.get_default_verify_paths()
+            if system.cafile is None and system.capath is None:
+                context.load_verify_locations(requests.certs.where())
+        certificate, key = self._client
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+        return context
+
+    def shake(
+        self, address: str, port: int, deadline: Deadline, trace: dict[str, Any]
+    ) -> TLSSocket:
+        """Connect and shake hands; the certificate is noted also when it is not accepted."""
+        name = self._server_name or ("localhost" if address.startswith("unix:") else address)
+        sock = _connect(address, port, deadline, trace)
+        try:
+            tls = start_tls(sock, self.context, name, deadline)
+        except ssl.SSLCertVerificationError:
+            # The standard library shows no certificate that it did not accept, so ask once more;
+            # on a budget of its own, for the verdict is there and must not turn into a timeout.
+            with suppress(OSError):
+                again = Deadline(min(deadline.left() / 2, 1.0))
+                with start_tls(connect(address, port, again), self._unverified, name, again) as tls:
+                    trace["certificate"] = read_certificate(tls.getpeercert(True) or b"")
+            raise
+        trace["tls_version"] = (tls.version() or "").replace("TLSv", "TLS ")
+        trace["certificate"] = read_certificate(tls.getpeercert(True) or b"")
+        return tls
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose interim statuses (RFC 9110, 15.2) are all skipped, not 100 alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, text = super()._read_status()  # type: ignore[misc]  # not in typeshed
+        interim = 100 <= status <= 199 and status != 101
+        return version, 100 if interim else status, text
+
+
+class _Connection(HTTPConnection):
+    """urllib3's connection over a socket of ours that is already open."""
+
+    response_class = _Response
+
+    def __init__(
+        self, *args: Any, stream: PlainSocket | TLSSocket, deadline: Deadline, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.sock = stream
+        self._stream = stream
+        self._deadline = deadline
+
+    def getresponse(self) -> HTTPResponse:
+        self._deadline.enter("response")
+        response = super().getresponse()
+        # http.client takes the end of the stream for the end of the head.
+        if self._stream.eof:
+            raise ProtocolError("the answer's head was cut off")
+        return response
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with one connection for one request, and no say in TLS or proxies."""
+
+    def __init__(self, pool: HTTPConnectionPool) -> None:
+        super().__init__(max_retries=0)
+        self._pool = pool
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
+        return self._pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """Nothing: the connection is verified before requests sees it."""
+
+
+@contextmanager
+def _ask(
+    request: requests.PreparedRequest,
+    address: str,
+    port: int,
+    tls: _TLS,
+    deadline: Deadline,
+    trace: dict[str, Any],
+) -> Iterator[requests.Response]:
+    """One request over a new connection, and its answer with the body still unread."""
+    stream: PlainSocket | TLSSocket
+    if str(request.url).startswith("https:"):
+        stream = tls.shake(address, port, deadline, trace)
+    else:
+        stream = _connect(address, port, deadline, trace)
+    try:
+        deadline.enter("send")
+        pool = HTTPConnectionPool("localhost", port, stream=stream, deadline=deadline)
+        pool.ConnectionCls = _Connection
+        response = _Adapter(pool).send(request, stream=True)
+        trace["status"] = response.status_code
+        trace["version"] = {10: "1.0", 11: "1.1"}.get(response.raw.version)
+        length = response.headers.get("Content-Length", "")
+        trace["content_length"] = int(length) if length.isdecimal() and len(length) < 19 else -1
+        with response:
+            yield response
+    finally:
+        # Whoever still refers to the socket, its descriptor goes now.
+        descriptor = stream.detach()
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _connect(address: str, port: int, deadline: Deadline, trace: dict[str, Any]) -> PlainSocket:
+    sock = connect(address, port, deadline)
+    trace["ip_protocol"] = ip_protocol(sock)
+    return sock
+
+
+def _request(
+    method: str, scheme: str, address: str, port: int, target: str, headers: Mapping[str, str]
+) -> requests.PreparedRequest:
+    if address.startswith("unix:"):
+        host = "localhost"
+    else:
+        host = authority(address.partition("%")[0].removesuffix("."), port, _PORTS[scheme])
+    own = {
+        "Host": host,
+        "User-Agent": "pingstate",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    prepared = requests.Request(method, f"{scheme}://localhost/").prepare()
+    prepared.headers.update(own)
+    prepared.headers.update(headers)
+    # Not by requests, which rewrites a path that it would have written otherwise.
+    prepared.url = f"{scheme}://{host}{target}"
+    return prepared
+
+
+def _redirected(
+    request: requests.PreparedRequest, address: str, port: int, location: str, status: int
+) -> tuple[requests.PreparedRequest, str, int]:
+    """The next hop's request, address and port. Raises PhaseError where there is no going."""
+    try:
+        # RFC 9110 wants ASCII; http.client has read what came as Latin-1, and it is often UTF-8.
+        location = location.encode("latin-1").decode("utf-8", "replace")
+        base = urlsplit(str(request.url))
+        parts = urlsplit(urljoin(base.geturl(), location))
+        if parts.scheme not in _PORTS:
+            raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
+        to_port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
+        if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
+            to_address, to_port = address, port
+        else:
+            to_address = host_of(parts.hostname or "")
+        target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    except ValueError as exc:
+        raise PhaseError(f"redirected to nowhere: {describe(exc)}") from exc
+    method = str(request.method)
+    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+        method = "GET"
+    same = (parts.scheme, to_address, to_port) == (base.scheme, address, port)
+    kept = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+    return (
+        _request(method, parts.scheme, to_address, to_port, target, kept if same else {}),
+        to_address,
+        to_port,
+    )
+
+
+def _reason(exc: BaseException) -> str:
+    root = exc
+    while (inner := root.__cause__ or root.__context__) is not None:
+        root = inner
+    if isinstance(root, http.client.RemoteDisconnected):
+        return "closed without an answer"
+    if isinstance(root, http.client.BadStatusLine):
+        return f"not an HTTP answer: {excerpt(root.line.encode('latin-1', 'replace'))}"
+    return reason(exc)
+
+
+def _text(body: bytes, response: requests.Response) -> str:
+    charset = requests.utils.get_encoding_from_headers(response.headers)
+    try:
+        return body.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):  # no such charset, or one that is not for text
+        return body.decode("utf-8", "replace")
+
+
+def method_of(method: str) -> str:
+    """`method` in upper case. Raises ValueError for what RFC 9110 doesn't call a method."""
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"method {method!r} is not an HTTP method, such as GET or HEAD")
+    return method.upper()
+
+
+def headers_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header fields ready to be sent, values as UTF-8. Raises ValueError (RFC 9110, 5.5)."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    ready = {}
+    for name, value in pairs:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"header {name!r} is not a field name")
+        if re.search("[\0\r\n]", value):
+            raise ValueError(f"the value of header {name!r} has a line break or NUL in it")
+        ready[name] = value.strip(" \t").encode().decode("latin-1")
+    return ready
+
+
+def target_of(path: str) -> str:
+    """A request target in ASCII. Raises ValueError for what is not a path with maybe a query."""
+    if not path.startswith("/") or re.search(r"[\x00-\x20\x7f#]", path):
+        raise ValueError(
+            f"path {path!r} is not a path that begins with / and has no blanks and no fragment"
+        )
+    return quote(path, safe="".join(map(chr, range(0x21, 0x7F))))

@@ -1,0 +1,52 @@
+"""How log lines look: text for people, or one JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+from pingstate.settings import Settings
+
+_FIELDS = ("probe", "old_state", "new_state", "phase", "detail", "latency_ms")
+
+
+class _Text(logging.Formatter):
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+
+class _JSON(_Text):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({name: getattr(record, name) for name in _FIELDS if hasattr(record, name)})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def formatter(settings: Settings) -> logging.Formatter:
+    """The formatter that the settings ask for."""
+    return _JSON() if settings.log_format == "json" else _Text()
+
+
+def configure(settings: Settings) -> None:
+    """Log to stderr as the settings say, unless the program around us has its own logging."""
+    logger = logging.getLogger("pingstate")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(formatter(settings))
+        logger.addHandler(handler)
+        logger.setLevel(settings.log_level.upper())
+        # It warns of each answer whose headers it can't read, and quotes the whole URL.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)

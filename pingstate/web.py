@@ -1,0 +1,173 @@
+"""The HTTP API: views that only read the Monitor, and the factory that gunicorn calls."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from pingstate import logs
+from pingstate.monitor import Monitor
+from pingstate.settings import ConfigurationError, load_settings
+from pingstate.wiring import monitor_of
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+log = logging.getLogger(__name__)
+
+_GUNICORN_BOOT_ERROR = 3
+
+# What a gunicorn arbiter with a preloaded application hands to the worker that it forks next.
+_preloaded: Monitor | None = None
+
+
+def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> Flask:
+    """The application, with one Monitor as the environment says, in `extensions["pingstate"]`.
+
+    The Monitor is started in the process that serves: at once, or in each worker that a gunicorn
+    arbiter forks; `start=False` leaves it to the caller. Raises ConfigurationError; under gunicorn
+    ends the process with a line for each bad setting instead.
+    """
+    try:
+        loaded = load_settings(environ)
+        monitor = monitor_of(loaded.settings)
+    except ConfigurationError as exc:
+        if _gunicorn() is None:
+            raise
+        for problem in exc.problems:
+            print(f"pingstate: {problem}", file=sys.stderr)
+        # A worker that ends with any other code is started again and again.
+        raise SystemExit(_GUNICORN_BOOT_ERROR if _gunicorn() == "worker" else 2) from None
+    logs.configure(loaded.settings)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    for note in loaded.notes:
+        log.info("%s", note)
+    app = app_of(monitor, loaded.settings.ready_states)
+    if start:
+        _start(monitor)
+    return app
+
+
+def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
+    """The Flask application over a Monitor; `/healthz` is 200 in `ready_states`. Starts nothing."""
+    app = Flask("pingstate", static_folder=None)
+    app.url_map.merge_slashes = False
+    app.extensions["pingstate"] = monitor
+
+    def status() -> Response:
+        return _response(json.dumps(monitor.snapshot()) + "\n", "application/json")
+
+    def state() -> Response:
+        return _response(monitor.state)
+
+    def healthz() -> Response:
+        if monitor.stale:
+            return _response("stale", status=503)
+        word = monitor.state
+        return _response(word, status=200 if word in ready_states else 503)
+
+    def livez() -> Response:
+        return _response("stale", status=503) if monitor.stale else _response("alive")
+
+    def refused(error: HTTPException) -> Response:
+        response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    views = {"/": status, "/status": status, "/state": state, "/healthz": healthz, "/livez": livez}
+    for path, view in views.items():
+        app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
+    app.register_error_handler(HTTPException, refused)
+    return app
+
+
+def _response(text: str, mimetype: str = "text/plain", status: int = 200) -> Response:
+    response = Response(text, status=status, mimetype=mimetype)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def serve(
+    monitor: Monitor,
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    *,
+    ready_states: Container[str] = ("up",),
+) -> BaseWSGIServer:
+    """The API on Werkzeug's threaded server, bound but not serving yet.
+
+    `serve_forever()` of the result blocks until another thread calls `shutdown()`; port 0 takes a
+    free one, then to be read from `port`. Raises OSError when the address can't be had.
+    """
+    from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415  # gunicorn does without
+
+    class Handler(WSGIRequestHandler):
+        # Seconds that a client may be silent for, before or between its requests.
+        timeout = 10
+
+        def log_request(self, *_: Any) -> None:
+            """Nothing: a probe's users ask often."""
+
+    return make_server(
+        host, port, app_of(monitor, ready_states), threaded=True, request_handler=Handler
+    )
+
+
+def _start(monitor: Monitor) -> None:
+    """Start the Monitor in the process that serves, once."""
+    global _preloaded  # noqa: PLW0603  # a hook of os.register_at_fork can't be taken back
+    if _gunicorn() == "arbiter":
+        if _preloaded is None:
+            os.register_at_fork(after_in_child=_start_preloaded)
+        _preloaded = monitor
+    elif not _reloads():
+        monitor.start()
+
+
+def _start_preloaded() -> None:
+    global _preloaded  # noqa: PLW0603  # see _start
+    monitor, _preloaded = _preloaded, None
+    if monitor is not None:
+        monitor.start()
+
+
+def _gunicorn() -> str | None:
+    """Which of gunicorn's processes this is: `worker`, `arbiter`, or None of them."""
+    if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+        return None
+    if "gunicorn.arbiter" not in sys.modules:
+        return None
+    from gunicorn.workers.base import Worker  # noqa: PLC0415  # imported already
+
+    # A worker handles SIGTERM itself from before it loads the application.
+    handler = signal.getsignal(signal.SIGTERM)
+    return "worker" if isinstance(getattr(handler, "__self__", None), Worker) else "arbiter"
+
+
+def _reloads() -> bool:
+    """Whether this is a `flask` command that serves no request: a reloader's parent, a shell."""
+    if "FLASK_RUN_FROM_CLI" not in os.environ:
+        return False
+    import click  # noqa: PLC0415  # imported already
+    from flask.cli import run_command  # noqa: PLC0415  # imported already
+    from flask.helpers import get_debug_flag  # noqa: PLC0415  # imported already
+    from werkzeug.serving import is_running_from_reloader  # noqa: PLC0415  # imported already
+
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return False
+    if context.command is not run_command:
+        return True
+    reload = context.params.get("reload")
+    return (get_debug_flag() if reload is None else reload) and not is_running_from_reloader()
