@@ -141,7 +141,7 @@ def load(path: str) -> Any:
         found: Any = importlib.import_module(name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001  # the module is the user's
+    except (Exception, SystemExit) as exc:  # the module is the user's
         raise ValueError(f"{path!r} can't be loaded: {describe(exc)}") from exc
     return found
 
@@ -221,7 +221,8 @@ def _json(rest: str) -> HTTPCondition:
     pointer, equals, wanted = rest.partition("=")
     if not equals or (pointer and not pointer.startswith("/")) or re.search("~(?![01])", pointer):
         raise ValueError(
-            f"'json:{rest}' is not json:POINTER=VALUE with an RFC 6901 pointer, such as json:/status=ok"
+            f"'json:{rest}' is not json:POINTER=VALUE with an RFC 6901 pointer, "
+            "such as json:/status=ok"
         )
     steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
     try:

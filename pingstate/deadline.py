@@ -166,29 +166,36 @@ def connect(address: str, port: int, deadline: Deadline) -> PlainSocket:
         targets = resolve(address, port, deadline)
     deadline.enter("connect")
     error: OSError | None = None
-    for index, (family, kind, proto, _, target) in enumerate(targets):
-        sock = PlainSocket(family, kind, proto)
+    for index, row in enumerate(targets):
+        share = deadline.left() / (len(targets) - index)
         try:
-            sock.settimeout(deadline.left() / (len(targets) - index))
-            sock.connect(target)
-            # Linux lets a socket whose own port is the target's connect to itself.
-            if family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+            return _connect_one(row, share, deadline)
         except OSError as exc:
-            sock.close()
             error = exc
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            sock.deadline = deadline
-            sock.settimeout(None)
-            return sock
     raise error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
 
 
+def _connect_one(row: Any, timeout: float, deadline: Deadline) -> PlainSocket:
+    family, kind, proto, _, target = row
+    sock = PlainSocket(family, kind, proto)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(target)
+        # Linux lets a socket whose own port is the target's connect to itself.
+        myself = family != socket.AF_UNIX and sock.getsockname() == sock.getpeername()
+    except BaseException:
+        sock.close()
+        raise
+    if myself:
+        sock.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    sock.deadline = deadline
+    sock.settimeout(None)
+    return sock
+
+
 def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
-    """getaddrinfo for a stream socket, over when the deadline is.
+    """The addresses of a name for a stream socket, or TimeoutError when the time is up.
 
     An IP address is answered without a lookup. The C library's lookup can't be interrupted, so
     it runs in a daemon thread, and a thread that hangs is not joined by a second for its name.

@@ -41,7 +41,8 @@ preload_app = True
 worker_class = "pingstate.worker.Worker"
 worker_connections = 1000
 # For a root file system that is read-only and a user that has no home.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+_memory = "/dev/shm"  # noqa: S108  # gunicorn unlinks its file there as soon as it is open
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None
 control_socket_disable = True
 graceful_timeout = 2
 logger_class = _Logger

@@ -65,7 +65,7 @@ class HTTPProbe:
     among them) for certificate files that can't be read.
     """
 
-    def __init__(  # noqa: PLR0913  # each is an option that a user sets by name
+    def __init__(
         self,
         address: str,
         port: int | None = None,
@@ -295,7 +295,7 @@ class _Connection(HTTPConnection):
         self._stream = stream
         self._deadline = deadline
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
         self._deadline.enter("response")
         response = super().getresponse()
         # http.client takes the end of the stream for the end of the head.
@@ -417,7 +417,7 @@ def _reason(exc: BaseException) -> str:
     if isinstance(root, http.client.RemoteDisconnected):
         return "closed without an answer"
     if isinstance(root, http.client.BadStatusLine):
-        return f"not an HTTP answer: {excerpt(root.line.encode('latin-1', 'replace'))}"
+        return f"not an HTTP answer: {excerpt(str(root.args[0]).encode('latin-1', 'replace'))}"
     return reason(exc)
 
 

@@ -13,7 +13,7 @@ _FIELDS = ("probe", "old_state", "new_state", "phase", "detail", "latency_ms")
 
 
 class _Text(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pingstate.checks import describe, one_line
 from pingstate.fsm import PingFSM, Transitions, now
 from pingstate.probes import Probe, ProbeResult
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ class Monitor:
     fork. Raises ValueError for settings out of range.
     """
 
-    def __init__(  # noqa: PLR0913  # each is an option that a user sets by name
+    def __init__(
         self,
         probe: Probe,
         interval: float = 5.0,
@@ -136,7 +139,7 @@ class Monitor:
 
     # -- life ----------------------------------------------------------------------------------
 
-    def start(self) -> Monitor:
+    def start(self) -> Self:
         """Start checking, the first check at once; returns itself. Nothing when it runs already."""
         if self._pid != os.getpid():
             # A lock that another thread held when the process forked is held for ever.
@@ -163,8 +166,7 @@ class Monitor:
             calls, self._calls = self._calls, None
             self._stop.set()
             if calls is not None:
-                # The thread of callbacks ends after what it has, or, if it is stuck, never.
-                with suppress(queue.Full):
+                with suppress(queue.Full):  # then its thread does not wait to be woken
                     calls.put_nowait(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
@@ -175,7 +177,7 @@ class Monitor:
         thread = self._thread
         return thread is not None and self._pid == os.getpid() and thread.is_alive()
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -297,7 +299,11 @@ class Monitor:
             log.error("on_transition blocks: %s -> %s is not told", old, new)  # noqa: TRY400  # one line
 
     def _call_back(self, calls: queue.Queue[tuple[str, str, ProbeResult] | None]) -> None:
-        while (call := calls.get()) is not None and self._callback is not None:
+        # After stop() what is waiting is still told.
+        while calls is self._calls or not calls.empty():
+            call = calls.get()
+            if call is None or self._callback is None:
+                continue
             try:
                 self._callback(*call)
             except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything

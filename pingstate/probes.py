@@ -81,7 +81,7 @@ class Probe(Protocol):
 
 
 class PhaseError(Exception):
-    """A check that failed for a reason of ours: the phase is the deadline's, the text the detail."""
+    """A check that failed for a reason of ours, in the phase that the deadline is in."""
 
 
 def probe(

@@ -317,7 +317,8 @@ class Settings:
         False, _flag, "check once, print one line, exit 0 or 1; no server", metavar=""
     )
     wait: float | None = _setting(
-        None, _timeout, "check until the state is ready and exit 0, or 124 after so many seconds; no server",
+        None, _timeout,
+        "check until the state is ready and exit 0, or 124 after so many seconds; no server",
         metavar="SECONDS", shown="none",
     )  # fmt: skip
     healthcheck: str = _setting(
@@ -411,7 +412,7 @@ def load_settings(
     problems += _conflicts(values, sources)
     if problems:
         raise ConfigurationError(problems)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if injected:
         notes = (
             "ignored variables that Kubernetes injects for a Service: "

@@ -136,7 +136,7 @@ def _start(monitor: Monitor) -> None:
 
 
 def _start_preloaded() -> None:
-    global _preloaded  # noqa: PLW0603  # see _start
+    global _preloaded
     monitor, _preloaded = _preloaded, None
     if monitor is not None:
         monitor.start()
