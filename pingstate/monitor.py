@@ -8,10 +8,11 @@ import os
 import queue
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pingstate.checks import describe, one_line
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What metrics are made of, at one moment.
+
+    `results` counts checks by event and phase ("" on success), `moves` the changes of state by
+    old and new. `checked_at` is in seconds since 1970, `timeout` in seconds.
+    """
+
+    state: str
+    stale: bool
+    timeout: float
+    last: ProbeResult | None
+    checked_at: float | None
+    results: Counter[tuple[str, str]]
+    moves: Counter[tuple[str, str]]
+
 
 TransitionCallback = Callable[[str, str, ProbeResult], object]
 
@@ -121,6 +140,7 @@ class Monitor:
         self._raised: str | None = None
         self._last: ProbeResult | None = None
         self._last_at: float | None = None
+        self._last_time: float | None = None
         self._born = now()
         self._callback = on_transition
         self._calls: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
@@ -259,7 +279,7 @@ class Monitor:
             old = self._fsm.state
             new = self._fsm.fire(event, latency, detail, phase)
             settled = self._fsm.settled
-            self._last, self._last_at = result, now()
+            self._last, self._last_at, self._last_time = result, now(), time.time()
             self._results[event, result.phase or ""] += 1
             if new != old:
                 self._moves[old, new] += 1
@@ -360,6 +380,19 @@ class Monitor:
             "issuer": certificate.issuer,
         }
         return snapshot
+
+    def account(self) -> Account:
+        """What metrics are made of, consistent, in copies that are the caller's to keep."""
+        with self._changed:
+            return Account(
+                state=self._fsm.state,
+                stale=self.stale,
+                timeout=self._timeout,
+                last=self._last,
+                checked_at=self._last_time,
+                results=self._results.copy(),
+                moves=self._moves.copy(),
+            )
 
 
 def _number(value: object) -> float | None:

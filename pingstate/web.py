@@ -78,6 +78,11 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     def livez() -> Response:
         return _response("stale", status=503) if monitor.stale else _response("alive")
 
+    def metrics() -> Response:
+        from pingstate.metrics import CONTENT_TYPE, Metrics  # noqa: PLC0415  # for who scrapes
+
+        return _response(Metrics(monitor).text(), CONTENT_TYPE)
+
     def refused(error: HTTPException) -> Response:
         response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
         for name, value in error.get_headers():
@@ -85,15 +90,24 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
                 response.headers[name] = value
         return response
 
-    views = {"/": status, "/status": status, "/state": state, "/healthz": healthz, "/livez": livez}
+    views = {
+        "/": status,
+        "/status": status,
+        "/state": state,
+        "/healthz": healthz,
+        "/livez": livez,
+        "/metrics": metrics,
+    }
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
     app.register_error_handler(HTTPException, refused)
     return app
 
 
-def _response(text: str, mimetype: str = "text/plain", status: int = 200) -> Response:
-    response = Response(text, status=status, mimetype=mimetype)
+def _response(
+    text: str | bytes, content_type: str = "text/plain; charset=utf-8", status: int = 200
+) -> Response:
+    response = Response(text, status=status, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     return response
 
