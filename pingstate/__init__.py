@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from pingstate.fsm import TRANSITIONS, PingFSM, threshold_transitions
     from pingstate.http_probe import HTTPProbe
     from pingstate.monitor import Monitor
-    from pingstate.probes import Probe, ProbeResult, TCPProbe, Trace, probe
+    from pingstate.probes import probe
+    from pingstate.result import Probe, ProbeResult, Trace
     from pingstate.settings import ConfigurationError
+    from pingstate.tcp_probe import TCPProbe
     from pingstate.web import create_app, serve
 
 __version__ = "0.1.0"
@@ -40,10 +42,10 @@ _HOMES = {
     "HTTPResponseSnapshot": "checks",
     "Monitor": "monitor",
     "PingFSM": "fsm",
-    "Probe": "probes",
-    "ProbeResult": "probes",
-    "TCPProbe": "probes",
-    "Trace": "probes",
+    "Probe": "result",
+    "ProbeResult": "result",
+    "TCPProbe": "tcp_probe",
+    "Trace": "result",
     "create_app": "web",
     "probe": "probes",
     "serve": "web",

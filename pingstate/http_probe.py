@@ -34,7 +34,7 @@ from pingstate.checks import (
     parse_checks,
 )
 from pingstate.deadline import Deadline, PlainSocket, TLSSocket, connect, start_tls
-from pingstate.probes import (
+from pingstate.result import (
     PhaseError,
     ProbeResult,
     finish,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,7 +12,8 @@ from pingstate import __version__
 from pingstate.fsm import STATES
 
 if TYPE_CHECKING:
-    from pingstate.monitor import Monitor
+    from pingstate.monitor import Account, Monitor
+    from pingstate.result import Trace
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -42,95 +43,93 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """The metric families; prometheus_client calls it."""
         account = self._monitor.account()
-        result = account.last
-        trace = result.trace if result else None
-        http = self._monitor.name.startswith(("http://", "https://"))
-
-        # The last check, as blackbox_exporter tells of it. One that is too old succeeds no more.
-        fresh = result is not None and result.ok and not account.stale
-        yield _gauge("probe_success", "Whether the last check was ok and is not stale", fresh)
-        if result is not None and result.latency_ms is not None:
-            yield _gauge(
-                "probe_duration_seconds", "Time of the last check", result.latency_ms / 1000
-            )
-        yield _gauge("probe_timeout_seconds", "Time that a check may take", account.timeout)
+        yield from _last_check(account)
+        trace = account.last.trace if account.last else None
         if trace is not None:
-            yield _gauge(
-                "probe_dns_lookup_time_seconds",
-                "Time of the last check's name resolution",
-                trace.seconds.get("dns", 0.0),
-            )
-            yield _gauge(
-                "probe_ip_protocol", "IP version of the last check, 4 or 6", trace.ip_protocol or 0
-            )
-        if http and trace is not None:
-            yield _gauge(
-                "probe_http_status_code", "Status of the final answer, 0 for none", trace.status or 0
-            )
-            seconds = GaugeMetricFamily(
-                "probe_http_duration_seconds",
-                "Time of the last check by phase, summed over redirects",
-                labels=["phase"],
-            )
-            sums = dict.fromkeys(_PHASES.values(), 0.0)
-            for phase, time in trace.seconds.items():
-                if phase in _PHASES:
-                    sums[_PHASES[phase]] += time
-            for phase, time in sums.items():
-                seconds.add_metric([phase], time)
-            yield seconds
-            yield _gauge("probe_http_redirects", "Redirects that were followed", trace.redirects)
-            yield _gauge(
-                "probe_http_ssl", "Whether the final answer came over TLS", bool(trace.tls_version)
-            )
-            yield _gauge(
-                "probe_http_version", "HTTP version of the final answer", float(trace.version or 0)
-            )
-            yield _gauge(
-                "probe_http_content_length",
-                "Length of the final answer's content, -1 for unknown",
-                -1 if trace.content_length is None else trace.content_length,
-            )
-        if trace is not None and trace.certificate is not None:
-            yield _gauge(
-                "probe_ssl_earliest_cert_expiry",
-                "Unix time at which the presented certificate expires",
-                trace.certificate.expires,
-            )
-        if trace is not None and trace.tls_version:
-            version = GaugeMetricFamily(
-                "probe_tls_version_info", "TLS version of the last check", labels=["version"]
-            )
-            version.add_metric([trace.tls_version], 1)
-            yield version
+            yield from _network(trace)
+            if self._monitor.name.startswith(("http://", "https://")):
+                yield from _http(trace)
+        yield from _verdict(account)
 
-        # The verdict, and what led there.
-        state = GaugeMetricFamily("pingstate_state", "1 for the state", labels=["state"])
-        for word in STATES:
-            state.add_metric([word], word == account.state)
-        yield state
-        checks = CounterMetricFamily(
-            "pingstate_checks_total", "Checks by result and phase", labels=["result", "phase"]
+
+def _last_check(account: Account) -> Iterator[Metric]:
+    result = account.last
+    fresh = result is not None and result.ok and not account.stale
+    yield _gauge("probe_success", "Whether the last check was ok and is not stale", fresh)
+    if result is not None and result.latency_ms is not None:
+        yield _gauge("probe_duration_seconds", "Time of the last check", result.latency_ms / 1000)
+    yield _gauge("probe_timeout_seconds", "Time that a check may take", account.timeout)
+
+
+def _network(trace: Trace) -> Iterator[Metric]:
+    dns = trace.seconds.get("dns", 0.0)
+    yield _gauge("probe_dns_lookup_time_seconds", "Time of the last check's name resolution", dns)
+    if trace.ip_protocol is not None:
+        yield _gauge("probe_ip_protocol", "IP version of the last check", trace.ip_protocol)
+    if trace.certificate is not None:
+        yield _gauge(
+            "probe_ssl_earliest_cert_expiry",
+            "Unix time at which the presented certificate expires",
+            trace.certificate.expires,
         )
-        for (event, phase), count in sorted(account.results.items()):
-            checks.add_metric([event, phase], count)
-        yield checks
-        moves = CounterMetricFamily(
-            "pingstate_transitions_total", "Changes of state", labels=["from", "to"]
+    if trace.tls_version:
+        versions = {(trace.tls_version,): 1.0}
+        yield _labelled("probe_tls_version_info", "TLS version", ["version"], versions)
+
+
+def _http(trace: Trace) -> Iterator[Metric]:
+    status = trace.status or 0
+    yield _gauge("probe_http_status_code", "Status of the final answer, 0 for none", status)
+    seconds = dict.fromkeys(((phase,) for phase in _PHASES.values()), 0.0)
+    for phase, spent in trace.seconds.items():
+        if phase in _PHASES:
+            seconds[(_PHASES[phase],)] += spent
+    yield _labelled(
+        "probe_http_duration_seconds",
+        "Time of the last check by phase, summed over redirects",
+        ["phase"],
+        seconds,
+    )
+    yield _gauge("probe_http_redirects", "Redirects that were followed", trace.redirects)
+    yield _gauge("probe_http_ssl", "Whether the answer came over TLS", bool(trace.tls_version))
+    version = float(trace.version or 0)
+    yield _gauge("probe_http_version", "HTTP version of the final answer", version)
+    length = -1 if trace.content_length is None else trace.content_length
+    yield _gauge("probe_http_content_length", "Length of the content, -1 for unknown", length)
+
+
+def _verdict(account: Account) -> Iterator[Metric]:
+    states = {(word,): float(word == account.state) for word in STATES}
+    yield _labelled("pingstate_state", "1 for the state", ["state"], states)
+    checks = CounterMetricFamily(
+        "pingstate_checks_total", "Checks by result and phase", labels=["result", "phase"]
+    )
+    for labels, count in sorted(account.results.items()):
+        checks.add_metric(labels, count)
+    yield checks
+    moves = CounterMetricFamily(
+        "pingstate_transitions_total", "Changes of state", labels=["from", "to"]
+    )
+    for labels, count in sorted(account.moves.items()):
+        moves.add_metric(labels, count)
+    yield moves
+    if account.checked_at is not None:
+        yield _gauge(
+            "pingstate_last_check_timestamp_seconds",
+            "Unix time at which the last check ended",
+            account.checked_at,
         )
-        for (old, new), count in sorted(account.moves.items()):
-            moves.add_metric([old, new], count)
-        yield moves
-        if account.checked_at is not None:
-            yield _gauge(
-                "pingstate_last_check_timestamp_seconds",
-                "Unix time at which the last check ended",
-                account.checked_at,
-            )
-        yield _gauge("pingstate_stale", "Whether the verdict has expired", account.stale)
-        build = GaugeMetricFamily("pingstate_build_info", "The version", labels=["version"])
-        build.add_metric([__version__], 1)
-        yield build
+    yield _gauge("pingstate_stale", "Whether the verdict has expired", account.stale)
+    yield _labelled("pingstate_build_info", "The version", ["version"], {(__version__,): 1.0})
+
+
+def _labelled(
+    name: str, documentation: str, labels: list[str], values: Mapping[tuple[str], float]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=labels)
+    for chosen, value in values.items():
+        family.add_metric(chosen, value)
+    return family
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

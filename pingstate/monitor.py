@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pingstate.checks import describe, one_line
 from pingstate.fsm import PingFSM, Transitions, now
-from pingstate.probes import Probe, ProbeResult
+from pingstate.result import Probe, ProbeResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -308,13 +308,14 @@ class Monitor:
         )
         if self._callback is None:
             return
-        if self._calls is None:
-            self._calls = queue.Queue(_MAX_CALLBACKS)
+        calls = self._calls
+        if calls is None:
+            calls = self._calls = queue.Queue(_MAX_CALLBACKS)
             threading.Thread(
-                target=self._call_back, args=(self._calls,), name="pingstate-callback", daemon=True
+                target=self._call_back, args=(calls,), name="pingstate-callback", daemon=True
             ).start()
         try:
-            self._calls.put_nowait((old, new, result))
+            calls.put_nowait((old, new, result))
         except queue.Full:
             log.error("on_transition blocks: %s -> %s is not told", old, new)  # noqa: TRY400  # one line
 

@@ -83,13 +83,6 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
 
         return _response(Metrics(monitor).text(), CONTENT_TYPE)
 
-    def refused(error: HTTPException) -> Response:
-        response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
-        for name, value in error.get_headers():
-            if name == "Allow":
-                response.headers[name] = value
-        return response
-
     views = {
         "/": status,
         "/status": status,
@@ -100,7 +93,7 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     }
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
-    app.register_error_handler(HTTPException, refused)
+    app.register_error_handler(HTTPException, _refused)
     return app
 
 
@@ -109,6 +102,14 @@ def _response(
 ) -> Response:
     response = Response(text, status=status, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _refused(error: HTTPException) -> Response:
+    response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
     return response
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from pingstate.checks import describe, load
 from pingstate.fsm import threshold_transitions
 from pingstate.monitor import Monitor
-from pingstate.probes import Probe, probe
+from pingstate.probes import probe
+from pingstate.result import Probe
 from pingstate.settings import PREFIX, ConfigurationError, Settings
 
 

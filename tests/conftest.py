@@ -27,9 +27,7 @@ LONG = 30.0
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--soak-seconds", type=float, default=20.0, help="how long the load test runs"
-    )
+    parser.addoption("--soak-seconds", type=float, default=20.0, help="how long the load test runs")
 
 
 def until(condition: Callable[[], object], timeout: float = LONG) -> object:

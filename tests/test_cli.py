@@ -33,7 +33,9 @@ BAD_INPUT = [
 ]
 
 
-@pytest.mark.parametrize("environ", BAD_INPUT, ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items()))
+@pytest.mark.parametrize(
+    "environ", BAD_INPUT, ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items())
+)
 def test_bad_input_is_one_line_and_exit_2(environ):
     ended = run(PINGSTATE_API_PORT=str(free_port()), **environ)
     assert ended.returncode == 2
@@ -75,7 +77,9 @@ def test_start_line_says_what_how_often_and_where(sidecar, target):
 def test_flag_wins_over_variable_and_over_its_file(sidecar, target, tmp_path):
     file = tmp_path / "port"
     file.write_text("1\n")
-    one = sidecar("--port", str(target.port), PINGSTATE_PORT_FILE=str(file), PINGSTATE_PROTOCOL="tcp")
+    one = sidecar(
+        "--port", str(target.port), PINGSTATE_PORT_FILE=str(file), PINGSTATE_PROTOCOL="tcp"
+    )
     one.wait_for_state("up")
 
 
@@ -108,7 +112,9 @@ def test_unknown_variable_and_injected_ones_are_logged_once(sidecar, target):
     )
     until(one.answers)
     one.stop()
-    assert one.output.count("PINGSTATE_ADRESS is not a setting; did you mean PINGSTATE_ADDRESS?") == 1
+    assert (
+        one.output.count("PINGSTATE_ADRESS is not a setting; did you mean PINGSTATE_ADDRESS?") == 1
+    )
     assert one.output.count("ignored variables that Kubernetes injects") == 1
 
 
@@ -118,7 +124,9 @@ def test_taken_port_is_one_line_and_an_error():
         ended = run("--api-port", str(port))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line == f"pingstate: the API can't listen on 127.0.0.1 port {port}: Address already in use"
+    assert (
+        line == f"pingstate: the API can't listen on 127.0.0.1 port {port}: Address already in use"
+    )
 
 
 def test_json_logs_are_one_object_a_line(sidecar, target):

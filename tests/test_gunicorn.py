@@ -91,7 +91,9 @@ def test_each_worker_has_exactly_one_live_monitor(sidecar, tmp_path, mode):
     assert "Traceback" not in one.sidecar.output
 
 
-@pytest.mark.parametrize("arguments", [[APP], ["--preload", APP], OURS], ids=["bare", "preload", "ours"])
+@pytest.mark.parametrize(
+    "arguments", [[APP], ["--preload", APP], OURS], ids=["bare", "preload", "ours"]
+)
 def test_reload_kill_more_and_fewer_workers(sidecar, tmp_path, arguments):
     one = Recorded(sidecar, tmp_path, arguments, ours=arguments is OURS)
     assert one.one_in_each_worker(1)
@@ -123,9 +125,7 @@ def test_process_that_a_worker_forks_checks_nothing(sidecar, tmp_path):
     )
     one = Recorded(sidecar, tmp_path, OURS, ours=True)
     one.sidecar.stop()
-    one = Recorded(
-        sidecar, tmp_path, [*OURS, "--env", "PINGSTATE_PROBE=forker:Forker"], ours=True
-    )
+    one = Recorded(sidecar, tmp_path, [*OURS, "--env", "PINGSTATE_PROBE=forker:Forker"], ours=True)
     assert one.one_in_each_worker(1)
 
 
@@ -147,7 +147,17 @@ def test_flask_run_checks_in_the_process_that_serves(sidecar, tmp_path):
     for extra in ([], ["--debug"]):
         port = free_port()
         one = sidecar(
-            command=[sys.executable, "-m", "flask", "--app", "pingstate:create_app", "run", "-p", str(port), *extra],
+            command=[
+                sys.executable,
+                "-m",
+                "flask",
+                "--app",
+                "pingstate:create_app",
+                "run",
+                "-p",
+                str(port),
+                *extra,
+            ],
             PYTHONPATH=str(tmp_path),
             PINGSTATE_PROBE="recorder:Recorder",
             PINGSTATE_INTERVAL="0.05",

@@ -242,9 +242,7 @@ def test_slow_success_is_degraded_and_recovers():
 
 def test_fast_interval_until_the_state_is_settled():
     probe = Scripted(OK, FAIL, FAIL, FAIL, OK)
-    monitor = Monitor(
-        probe, interval=0.4, fast_interval=0.05, transitions=threshold_transitions(3)
-    )
+    monitor = Monitor(probe, interval=0.4, fast_interval=0.05, transitions=threshold_transitions(3))
     with monitor:
         until(lambda: len(probe.asked) >= 5)
     gaps = [b - a for a, b in zip(probe.asked, probe.asked[1:], strict=False)]

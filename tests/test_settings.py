@@ -27,7 +27,7 @@ GOOD = {
     "server_name": ("db.internal", "db.internal"),
     "no_follow_redirects": ("1", True),
     "send": (r"PING\r\n\x00\101\\", b"PING\r\n\x00A\\"),
-    "probe": ("pingstate.probes:TCPProbe", "pingstate.probes:TCPProbe"),
+    "probe": ("pingstate.tcp_probe:TCPProbe", "pingstate.tcp_probe:TCPProbe"),
     "failure_threshold": ("3", 3),
     "success_threshold": ("2", 2),
     "ready_states": ("up, degraded", ("up", "degraded")),
@@ -114,7 +114,9 @@ def test_bad_value_is_one_line_that_names_it(setting):
         if setting.secret:
             assert text not in problem
         else:
-            assert repr(text) in problem or repr(text.splitlines()[-1]) in problem or text in problem
+            assert (
+                repr(text) in problem or repr(text.splitlines()[-1]) in problem or text in problem
+            )
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -133,7 +135,9 @@ def test_all_bad_settings_are_told_at_once():
     assert told == set(environ)
 
 
-@given(st.dictionaries(st.sampled_from([s.variable for s in SETTINGS if s.name != "probe"]), st.text()))
+@given(
+    st.dictionaries(st.sampled_from([s.variable for s in SETTINGS if s.name != "probe"]), st.text())
+)
 def test_any_environment_loads_or_is_a_configuration_error(environ):
     try:
         load_settings(environ)
@@ -142,10 +146,14 @@ def test_any_environment_loads_or_is_a_configuration_error(environ):
         assert all("\n" not in problem for problem in error.problems)
 
 
-@pytest.mark.parametrize("name", ["PORT", "CHECK", "TIMEOUT", "BASIC_AUTH", "SLOW", "NO_VERIFY_TLS"])
+@pytest.mark.parametrize(
+    "name", ["PORT", "CHECK", "TIMEOUT", "BASIC_AUTH", "SLOW", "NO_VERIFY_TLS"]
+)
 def test_empty_variable_of_an_optional_setting_is_not_set(name):
     loaded = load_settings({f"PINGSTATE_{name}": ""})
-    assert getattr(loaded.settings, name.lower()) == load_settings({}).settings.__dict__[name.lower()]
+    assert (
+        getattr(loaded.settings, name.lower()) == load_settings({}).settings.__dict__[name.lower()]
+    )
 
 
 def test_file_and_variable_together_are_an_error(tmp_path):

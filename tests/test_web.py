@@ -84,7 +84,9 @@ def test_other_methods_are_405_in_plain_text(path, method):
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
-@pytest.mark.parametrize("path", ["/nope", "/healthz/", "/state//x", "/state/x", "/\0", "/static/x"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/healthz/", "/state//x", "/state/x", "/\0", "/static/x"]
+)
 def test_other_paths_are_404_in_plain_text(path):
     answer = client_after(True).get("/", environ_overrides={"PATH_INFO": path})
     assert (answer.status_code, answer.text) == (404, "404 Not Found\n")
@@ -108,7 +110,9 @@ def test_livez_does_not_care_for_the_targets_state():
 
 
 def test_create_app_can_be_left_unstarted(target):
-    app = create_app({"PINGSTATE_ADDRESS": "127.0.0.1", "PINGSTATE_PORT": str(target.port)}, start=False)
+    app = create_app(
+        {"PINGSTATE_ADDRESS": "127.0.0.1", "PINGSTATE_PORT": str(target.port)}, start=False
+    )
     monitor = app.extensions["pingstate"]
     assert not monitor.running
     monitor.check_now()
@@ -139,7 +143,10 @@ def test_create_app_names_every_bad_setting():
     ("environ", "word"),
     [
         ({"PINGSTATE_PROTOCOL": "https", "PINGSTATE_CA_FILE": __file__}, "PINGSTATE_CA_FILE"),
-        ({"PINGSTATE_PROTOCOL": "https", "PINGSTATE_CLIENT_CERT": __file__}, "PINGSTATE_CLIENT_CERT"),
+        (
+            {"PINGSTATE_PROTOCOL": "https", "PINGSTATE_CLIENT_CERT": __file__},
+            "PINGSTATE_CLIENT_CERT",
+        ),
         ({"PINGSTATE_PROBE": "json:loads"}, "PINGSTATE_PROBE"),
         ({"PINGSTATE_PROBE": "collections:OrderedDict"}, "PINGSTATE_PROBE"),
     ],

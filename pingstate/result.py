@@ -1,0 +1,125 @@
+"""What one check found, and how whatever may come of it is turned into that."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from pingstate.checks import Outcome, describe, one_line
+from pingstate.deadline import Deadline
+
+if TYPE_CHECKING:
+    from pingstate.certificate import Certificate
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one check saw on its way, for metrics and for people. None: it did not come so far.
+
+    `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
+    `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
+    `tls_version` and `certificate` of the last TLS handshake.
+    """
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    ip_protocol: int | None = None
+    status: int | None = None
+    version: str | None = None
+    content_length: int | None = None
+    redirects: int = 0
+    tls_version: str | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What one check found.
+
+    `latency_ms` is the whole check's time in milliseconds, `detail` one line for people.
+    `phase` says where a check failed: `dns`, `connect`, `tls`, `send`, `response`, `body`,
+    `check`, or `timeout`, and then `timeout_phase` the phase that the time ran out in. Both are
+    None on success and where a probe does not say.
+    """
+
+    ok: bool
+    latency_ms: float | None = None
+    detail: str = ""
+    phase: str | None = None
+    timeout_phase: str | None = None
+    trace: Trace | None = None
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """Anything with a `name` and a `check()` that returns a `ProbeResult` is a probe.
+
+    A `timeout` attribute, in seconds, tells the Monitor how long a check may take.
+    """
+
+    @property
+    def name(self) -> str:
+        """What is probed, for people."""
+
+    def check(self) -> ProbeResult:
+        """Check once."""
+
+
+class PhaseError(Exception):
+    """A check that failed for a reason of ours, in the phase that the deadline is in."""
+
+
+def finish(deadline: Deadline, trace: dict[str, Any], run: Callable[[], Outcome]) -> ProbeResult:
+    """Run one check and turn whatever comes of it into a `ProbeResult`."""
+    phase: str | None = None
+    timeout_phase: str | None = None
+    try:
+        ok, detail = run()
+        if not ok:
+            phase = deadline.phase
+    except (PhaseError, OSError, ValueError, RecursionError, MemoryError) as exc:
+        ok, detail, phase = False, reason(exc), deadline.phase
+    if not ok and deadline.over:
+        phase, timeout_phase = "timeout", phase
+        seen = f": {detail}" if detail else ""
+        detail = f"timeout after {deadline.timeout:g} s in {timeout_phase}{seen}"
+    elif not ok:
+        detail = f"{phase}: {detail}"
+    elapsed = deadline.elapsed()
+    deadline.enter("done")
+    return ProbeResult(
+        ok=ok,
+        latency_ms=round(elapsed * 1000, 3),
+        detail=one_line(detail),
+        phase=phase,
+        timeout_phase=timeout_phase,
+        trace=Trace(seconds=deadline.seconds, **trace),
+    )
+
+
+def reason(exc: BaseException) -> str:
+    """What went wrong in a few words; "" where the deadline alone says it."""
+    while (inner := exc.__cause__ or exc.__context__) is not None and not isinstance(
+        exc, PhaseError
+    ):
+        exc = inner
+    if isinstance(exc, PhaseError):
+        return str(exc)
+    if isinstance(exc, TimeoutError):
+        return ""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"the certificate was not accepted: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError):
+        return (
+            f"TLS failed: {(exc.reason or 'the connection was closed').lower().replace('_', ' ')}"
+        )
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror[:1].lower() + exc.strerror[1:]
+    return describe(exc)
+
+
+def ip_protocol(sock: socket.socket) -> int | None:
+    """4 or 6; None for a Unix socket."""
+    return {socket.AF_INET: 4, socket.AF_INET6: 6}.get(sock.family)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pingstate import Monitor, ProbeResult, probe
+from pingstate.metrics import Metrics
+from tests.conftest import free_port
+
+
+def samples(monitor):
+    families = list(text_string_to_metric_families(Metrics(monitor).text().decode()))
+    assert len({family.name for family in families}) == len(families)
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_http_check_has_blackbox_exporters_metrics(target):
+    monitor = Monitor(probe("http", "127.0.0.1", target.port, check="body_contains:OK"))
+    monitor.check_now()
+    found = samples(monitor)
+    assert found[("probe_success",)] == 1
+    assert 0 < found[("probe_duration_seconds",)] < 5
+    assert found[("probe_timeout_seconds",)] == 5
+    assert found[("probe_http_status_code",)] == 200
+    assert found[("probe_http_content_length",)] == 2
+    assert found[("probe_http_redirects",)] == 0
+    assert found[("probe_http_ssl",)] == 0
+    assert found[("probe_http_version",)] == 1.0
+    assert found[("probe_ip_protocol",)] == 4
+    for phase in ("resolve", "connect", "tls", "processing", "transfer"):
+        assert found["probe_http_duration_seconds", phase] >= 0
+    assert ("probe_ssl_earliest_cert_expiry",) not in found
+    assert found["pingstate_state", "up"] == 1
+    assert found["pingstate_state", "down"] == 0
+    assert found["pingstate_checks_total", "", "ok"] == 1
+    assert found["pingstate_transitions_total", "unknown", "up"] == 1
+    assert found[("pingstate_stale",)] == 0
+
+
+def test_tcp_check_has_no_http_metrics(target):
+    monitor = Monitor(probe("tcp", "127.0.0.1", target.port))
+    monitor.check_now()
+    assert not [name for name, *_ in samples(monitor) if name.startswith("probe_http")]
+
+
+def test_http_check_without_an_answer_has_status_0():
+    monitor = Monitor(probe("http", "127.0.0.1", free_port()))
+    monitor.check_now()
+    found = samples(monitor)
+    assert found[("probe_http_status_code",)] == 0
+    assert found[("probe_success",)] == 0
+    assert ("probe_ip_protocol",) not in found
+    assert found["pingstate_checks_total", "connect", "fail"] == 1
+
+
+def test_stale_success_is_no_success(target, monkeypatch):
+    monitor = Monitor(probe("tcp", "127.0.0.1", target.port))
+    monitor.check_now()
+    monkeypatch.setattr("pingstate.monitor.now", lambda: 1e12)
+    found = samples(monitor)
+    assert found[("probe_success",)] == 0
+    assert found[("pingstate_stale",)] == 1
+
+
+def test_before_the_first_check_and_for_a_bare_probe_there_is_what_is_known():
+    class Bare:
+        name = "bare"
+
+        def check(self):
+            return ProbeResult(ok=True)
+
+    monitor = Monitor(Bare())
+    found = samples(monitor)
+    assert found["pingstate_state", "unknown"] == 1
+    assert found[("probe_success",)] == 0
+    assert ("pingstate_last_check_timestamp_seconds",) not in found
+    monitor.check_now()
+    assert samples(monitor)[("probe_success",)] == 1
