@@ -78,7 +78,9 @@ class CallCondition:
                 ok, detail = outcome
                 return bool(ok), one_line(str(detail))
             return bool(outcome), "" if outcome else "the check said no"
-        except (Exception, SystemExit) as exc:  # noqa: BLE001  # the user's code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything
             return False, f"the check raised {describe(exc)}"
 
 

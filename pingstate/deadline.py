@@ -11,19 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-# How many lookups that nobody waits for any more may still hang in the C library, and with them
-# their threads. One name holds one at most; a hostile chain of redirects can name many.
-_MAX_ABANDONED = 4
-
 
 class Deadline:
     """Seconds that one check may take in all, and a record of the phases that took them.
 
     `timeout` is in seconds; `max_bytes` bounds what may be read off the wire (None: no bound).
-    One thread at a time.
+    `owner` is whose check it is: of its lookups at most one may be left hanging. One thread at a
+    time.
     """
 
-    def __init__(self, timeout: float, max_bytes: int | None = None) -> None:
+    def __init__(self, timeout: float, max_bytes: int | None = None, owner: object = None) -> None:
+        self.owner = owner
         self.timeout = timeout
         self.phase = "dns"
         self.seconds: dict[str, float] = {}
@@ -213,9 +211,10 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
 
 
 class _Lookup:
-    """A lookup under way: its answer, and how many checks wait for it."""
+    """A lookup under way: who asked first, how many checks wait for it, its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
         self.done = threading.Event()
         self.waiting = 0
         self.answer: Any = None
@@ -241,11 +240,13 @@ def _lookup(key: bytes, ask: Callable[[], list[Any]], deadline: Deadline) -> lis
 
     timeout = deadline.left()
     with _lookups_lock:
-        lookup = _lookups.get(key) or _Lookup()
+        lookup = _lookups.get(key) or _Lookup(deadline.owner)
         if key not in _lookups:
-            abandoned = sum(not other.waiting for other in _lookups.values())
-            if abandoned >= _MAX_ABANDONED:
-                raise OSError(errno.EBUSY, "the resolver still hangs on earlier lookups")
+            # A target can redirect to many names, and each that hangs would keep a thread.
+            if any(
+                other.owner is deadline.owner and not other.waiting for other in _lookups.values()
+            ):
+                raise OSError(errno.EBUSY, "the resolver still hangs on another name")
             # A late answer is never used: who comes after the last waiter left asks anew.
             try:
                 threading.Thread(target=run, name="pingstate-resolver", daemon=True).start()

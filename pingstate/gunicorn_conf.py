@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
+from werkzeug.test import create_environ, run_wsgi_app
 
 from pingstate import logs
 from pingstate.settings import ConfigurationError, load_settings
@@ -51,7 +52,10 @@ loglevel = "warning"
 
 def when_ready(server: Any) -> None:
     """Say once what is probed, how often, and where the API is."""
-    monitor = server.app.wsgi().extensions["pingstate"]
+    app = server.app.wsgi()
+    # What a first request leaves behind in Flask is then shared with the workers as well.
+    run_wsgi_app(app, create_environ("/healthz"))
+    monitor = app.extensions["pingstate"]
     line = f"probing {monitor.name} every {_settings.interval:g} s; API on http://{bind}"
     if _loaded.sources["address"] == "default" and _settings.probe is None:
         line += f"; the address is the default, {_settings.address}: set PINGSTATE_ADDRESS"

@@ -45,6 +45,8 @@ from pingstate.result import (
 MAX_REDIRECTS = 10
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_LINE = 65536
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -126,7 +128,7 @@ class HTTPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        deadline = Deadline(self.timeout, max_bytes=max(1 << 20, 4 * self._max_body))
+        deadline = Deadline(self.timeout, max_bytes=max(1 << 20, 4 * self._max_body), owner=self)
         trace: dict[str, Any] = {"redirects": 0}
         return finish(deadline, trace, lambda: self._check(deadline, trace))
 
@@ -264,7 +266,7 @@ class _TLS:
             # The standard library shows no certificate that it did not accept, so ask once more;
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
             with suppress(OSError):
-                again = Deadline(min(deadline.left() / 2, 1.0))
+                again = Deadline(min(deadline.left() / 2, 1.0), owner=deadline.owner)
                 with start_tls(connect(address, port, again), self._unverified, name, again) as tls:
                     trace["certificate"] = read_certificate(tls.getpeercert(True) or b"")
             raise
@@ -274,12 +276,21 @@ class _TLS:
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose interim statuses (RFC 9110, 15.2) are all skipped, not 100 alone."""
+    """An answer whose status line is RFC 9112's, and whose interim statuses are all skipped.
+
+    http.client takes any number for a status, +2_00 as well, and skips 100 alone (RFC 9110, 15.2).
+    """
 
     def _read_status(self) -> tuple[str, int, str]:
-        version, status, text = super()._read_status()  # type: ignore[misc]  # not in typeshed
+        line = self.fp.readline(_MAX_LINE + 1)
+        if not line:
+            raise http.client.RemoteDisconnected("closed without an answer")
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None or len(line) > _MAX_LINE:
+            raise http.client.BadStatusLine(line[:80].decode("latin-1"))
+        status = int(found[2])
         interim = 100 <= status <= 199 and status != 101
-        return version, 100 if interim else status, text
+        return found[1].decode(), 100 if interim else status, (found[3] or b"").decode("latin-1")
 
 
 class _Connection(HTTPConnection):

@@ -40,7 +40,7 @@ class TCPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        deadline = Deadline(self.timeout)
+        deadline = Deadline(self.timeout, owner=self)
         trace: dict[str, Any] = {}
         return finish(deadline, trace, lambda: self._check(deadline, trace))
 

@@ -167,6 +167,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             self._receive(client)
 
     def _receive(self, client: _Client) -> None:
+        if len(client.received) > _MAX_HEAD:
+            return  # who asks faster than answers go out waits
         try:
             data = client.sock.recv(_RECV)
         except BlockingIOError:
@@ -174,21 +176,24 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         except OSError:
             data = b""
         if not data:
+            # No more requests will come; those that have come are answered.
+            while client.received and not client.blocked and self._serve(client):
+                pass
             self._close(client)
         elif not client.lingering:
             client.received += data
             self._serve(client)
 
-    def _serve(self, client: _Client) -> None:
-        """Answer the first request whose head is whole, if there is one."""
-        if client.sock.fileno() < 0 or client.unsent:
-            return
+    def _serve(self, client: _Client) -> bool:
+        """Answer the first request whose head is whole; whether there was one."""
+        if client.sock.fileno() < 0 or client.unsent or client.closing:
+            return False
         received = client.received
         while received.startswith(b"\r\n"):  # RFC 9112, 2.2
             del received[:2]
         end = received.find(_END_OF_HEAD)
         if end < 0 and len(received) <= _MAX_HEAD:
-            return
+            return False
         answer = _Answer()
         if end < 0 or end > _MAX_HEAD:
             client.closing = True
@@ -200,6 +205,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         client.unsent = bytes(answer.data)
         client.expires = time.monotonic() + _SEND_TIMEOUT
         self._send(client)
+        return True
 
     def _answer(self, head: bytes, client: _Client, answer: _Answer) -> bool:
         """Let the application answer one request; whether the connection may be used again."""
