@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pingstate.settings import (
@@ -27,19 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if given == ["healthcheck"]:
-            raise SystemExit(_healthcheck())
-        _command()(given, prog_name="pingstate")
+            _healthcheck({})
+        elif given[:1] == ["healthcheck"]:
+            _command(_healthcheck)(given[1:], prog_name="pingstate healthcheck")
+        else:
+            _command(_run)(given, prog_name="pingstate")
     except ConfigurationError as exc:
         for problem in exc.problems:
             print(f"pingstate: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def _command() -> Any:
+def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
+    """A command that hands on the flags that were given, as text by setting name."""
     import click  # noqa: PLC0415  # a health check does without
 
     def run(**flags: Any) -> None:
-        _run({name: _text(value) for name, value in flags.items() if value not in (None, ())})
+        do({name: _text(value) for name, value in flags.items() if value not in (None, ())})
 
     epilog = (
         "`pingstate healthcheck` asks the running sidecar and exits 0 or 1. Any variable may be "
@@ -102,6 +106,8 @@ def _serve(settings: Settings, flags: Mapping[str, str]) -> None:
         if setting.name in flags:
             os.environ[setting.variable] = flags[setting.name]
             os.environ.pop(f"{setting.variable}_FILE", None)
+    # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _try_to_listen(settings.api_host.strip("[]"), settings.api_port)
     sys.argv = ["gunicorn", "-c", "python:pingstate.gunicorn_conf"]
     from gunicorn.app.wsgiapp import run  # noqa: PLC0415  # it reads WEB_CONCURRENCY as it is imported
@@ -177,21 +183,21 @@ def _config_lines(loaded: Loaded) -> list[str]:
     return [f"{name:<{width}}  {text}  ({source})" for name, text, source in rows]
 
 
-def _healthcheck() -> int:
-    """Ask the sidecar that runs with the same environment; print one line that says why."""
-    settings = load_settings().settings
+def _healthcheck(flags: Mapping[str, str]) -> None:
+    """Ask the sidecar that runs with the same settings; say in one line why it exits 0 or 1."""
+    settings = load_settings(os.environ, flags).settings
     host = settings.api_host.strip("[]")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
     try:
         status, body = _get(host, settings.api_port, f"/{settings.healthcheck}")
         if status == 200:
             print(f"healthy: {body}")
-            return 0
+            return
         _, snapshot = _get(host, settings.api_port, "/status")
         print(f"unhealthy: {body}: {_line(json.loads(snapshot))}")
     except (OSError, ValueError, LookupError) as exc:
         print(f"unhealthy: no answer from the API on {host} port {settings.api_port}: {exc}")
-    return 1
+    raise SystemExit(1)
 
 
 def _get(host: str, port: int, path: str) -> tuple[int, str]:

@@ -74,6 +74,8 @@ class _Bounded(socket.socket):
     def settimeout(self, value: float | None, /) -> None:
         self._own = value
         super().settimeout(value)
+        if value is None or value > 0:
+            self.arm()  # for calls that are not among those below
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
         self.settimeout(None if flag else 0.0)

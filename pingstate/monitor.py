@@ -340,7 +340,7 @@ class Monitor:
     @property
     def stale(self) -> bool:
         """Whether the verdict has expired: no check has ended for too long."""
-        return now() - (self._last_at or self._born) > self._lifetime
+        return now() - max(self._last_at or 0.0, self._born) > self._lifetime
 
     @property
     def _lifetime(self) -> float:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
@@ -134,9 +135,13 @@ def serve(
         def log_request(self, *_: Any) -> None:
             """Nothing: a probe's users ask often."""
 
-    return make_server(
-        host, port, app_of(monitor, ready_states), threaded=True, request_handler=Handler
-    )
+    app = app_of(monitor, ready_states)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Werkzeug ends the process when it can't bind; a library must not.
+    with socket.create_server((host, port), family=family) as bound:
+        return make_server(
+            host, port, app, threaded=True, request_handler=Handler, fd=bound.fileno()
+        )
 
 
 def _start(monitor: Monitor) -> None:

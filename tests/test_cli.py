@@ -289,6 +289,8 @@ def test_healthcheck_asks_loopback_when_the_api_listens_everywhere(sidecar, targ
     one.wait_for_state("up")
     ended = run("healthcheck", PINGSTATE_API_PORT=str(one.port), PINGSTATE_API_HOST="0.0.0.0")
     assert ended.returncode == 0
+    assert run("healthcheck", "--api-port", str(one.port)).returncode == 0
+    assert run("healthcheck", "--api-port", "x").returncode == 2
 
 
 @pytest.mark.parametrize(

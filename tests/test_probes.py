@@ -187,13 +187,18 @@ def test_callable_can_not_outlive_the_deadline():
         sock.settimeout(None)
         sock.recv(1)
 
-    hold = threading.Event()
-    with talker(lambda _: hold.wait(LONG)) as (host, port):
-        result = probe("tcp", host, port, check=patient, timeout=0.3).check()
-        hold.set()
-    assert result.phase == "timeout"
-    assert result.timeout_phase == "check"
-    assert result.latency_ms < 1500
+    def roundabout(sock):
+        sock.settimeout(None)
+        sock.recvfrom(1)
+
+    for check in (patient, roundabout, lambda sock: sock.makefile().readline()):
+        hold = threading.Event()
+        with talker(lambda _, hold=hold: hold.wait(LONG)) as (host, port):
+            result = probe("tcp", host, port, check=check, timeout=0.3).check()
+            hold.set()
+        assert result.phase == "timeout"
+        assert result.timeout_phase == "check"
+        assert result.latency_ms < 1500
 
 
 def test_unix_socket(tmp_path):

@@ -168,3 +168,8 @@ def test_serve_serves_the_same_app_until_it_is_shut_down(target):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_serve_raises_when_the_address_is_taken(target):
+    with pytest.raises(OSError, match="in use"):
+        serve(Monitor(Scripted(True)), port=target.port)
