@@ -115,6 +115,13 @@ class PingFSM:
         """Whether no check is awaited before the state is certain: not within a count."""
         return ":" not in self._state and self._state not in ("unknown", "degraded")
 
+    def possible_moves(self) -> set[tuple[str, str]]:
+        """The changes of the public word that the table has: (old, new)."""
+        moves = {
+            (old.partition(":")[0], new.partition(":")[0]) for (old, _), new in self._table.items()
+        }
+        return {(old, new) for old, new in moves if old != new}
+
     @property
     def checked_at(self) -> float | None:
         """When the last event came, on the clock of `now()`; None before the first."""

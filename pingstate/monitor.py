@@ -136,7 +136,8 @@ class Monitor:
         )
         self._fsm = PingFSM(initial_state, transitions, history)
         self._results: Counter[tuple[str, str]] = Counter()
-        self._moves: Counter[tuple[str, str]] = Counter()
+        # From 0 on, or a rate over a counter misses the first change.
+        self._moves = Counter(dict.fromkeys(self._fsm.possible_moves(), 0))
         self._raised: str | None = None
         self._last: ProbeResult | None = None
         self._last_at: float | None = None

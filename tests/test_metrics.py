@@ -11,7 +11,7 @@ def samples(monitor):
     families = list(text_string_to_metric_families(Metrics(monitor).text().decode()))
     assert len({family.name for family in families}) == len(families)
     return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
+        (sample.name, *[value for _, value in sorted(sample.labels.items())]): sample.value
         for family in families
         for sample in family.samples
     }
@@ -36,7 +36,16 @@ def test_http_check_has_blackbox_exporters_metrics(target):
     assert found["pingstate_state", "up"] == 1
     assert found["pingstate_state", "down"] == 0
     assert found["pingstate_checks_total", "", "ok"] == 1
-    assert found["pingstate_transitions_total", "unknown", "up"] == 1
+    # Labels in the order of their names: from, to.
+    moves = {key[1:]: v for key, v in found.items() if key[0] == "pingstate_transitions_total"}
+    assert moves == {
+        ("unknown", "up"): 1,
+        ("unknown", "down"): 0,
+        ("up", "degraded"): 0,
+        ("degraded", "up"): 0,
+        ("degraded", "down"): 0,
+        ("down", "up"): 0,
+    }
     assert found[("pingstate_stale",)] == 0
 
 

@@ -1,0 +1,189 @@
+"""The manifests' plain Pods on a real kubelet, which asks the probes and acts on them.
+
+Native sidecars are beyond this kubelet: the sidecar of an example runs as a plain container here.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kubernetes.kubelet import GATEWAY, Kubelet, running, until
+from tests.kubernetes.manifests import Object, containers, environment, pod_templates, render
+
+pytestmark = [pytest.mark.kubelet, pytest.mark.timeout(900)]
+
+DATABASE_PORT = 5432
+SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def kubelet(image: str) -> Iterator[Kubelet]:
+    with running(image) as kubelet:
+        yield kubelet
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """Something that listens where the Pods look for the database: on the bridge, their gateway."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((GATEWAY, DATABASE_PORT))
+        listener.listen()
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                client.close()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def static_pod(folder: str, deployment: str, **settings: str) -> Object:
+    """The Pod of a Deployment as a kubelet alone can run it, its sidecar as a plain container.
+
+    There are no ConfigMaps (the variables are put in their places), no ServiceAccount and no DNS
+    (the database is in /etc/hosts). Of the containers only ours stay.
+    """
+    objects = render(folder)
+    template = dict(pod_templates(objects))[deployment]
+    spec = template["spec"]
+    ours = [one for one in containers(template) if one["image"].startswith("pingstate:")]
+    for container in ours:
+        variables = environment(objects, container) | settings
+        container.pop("envFrom", None)
+        container["env"] = [{"name": name, "value": text} for name, text in variables.items()]
+    spec.pop("serviceAccountName", None)
+    spec["volumes"] = []
+    spec["hostAliases"] = [{"ip": GATEWAY, "hostnames": ["database"]}]
+    spec["initContainers"] = [one for one in ours if "restartPolicy" not in one and "args" in one]
+    spec["containers"] = [one for one in ours if one not in spec["initContainers"]]
+    for container in spec["containers"]:
+        container.pop("restartPolicy", None)
+    metadata = {
+        "name": deployment,
+        "namespace": "default",
+        "labels": template["metadata"]["labels"],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def container_status(kubelet: Kubelet, pod: str, container: str = "pingstate") -> dict[str, Any]:
+    status = kubelet.pods().get(pod, {})
+    statuses = status.get("containerStatuses", []) + status.get("initContainerStatuses", [])
+    return next((one for one in statuses if one["name"] == container), {})
+
+
+def ready(kubelet: Kubelet, pod: str) -> bool:
+    conditions = kubelet.pods().get(pod, {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def gone(kubelet: Kubelet, pod: str) -> bool:
+    return pod not in kubelet.pods()
+
+
+def test_the_sidecars_readiness_follows_the_target_and_nothing_restarts(kubelet: Kubelet) -> None:
+    kubelet.run(static_pod("examples/readiness", "shop", PINGSTATE_INTERVAL="1"))
+    until(
+        "the sidecar has started without its target",
+        SECONDS,
+        lambda: container_status(kubelet, "shop").get("started"),
+    )
+    assert not ready(kubelet, "shop")
+    for _ in range(2):
+        with database():
+            until("ready while the target answers", SECONDS, lambda: ready(kubelet, "shop"))
+        until("not ready when it is gone", SECONDS, lambda: not ready(kubelet, "shop"))
+    assert container_status(kubelet, "shop")["restartCount"] == 0
+    kubelet.remove("shop")
+    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "shop"))
+
+
+def test_the_standalone_monitor_is_ready_whatever_its_target_does(kubelet: Kubelet) -> None:
+    target = {"PINGSTATE_ADDRESS": "database", "PINGSTATE_PORT": "1", "PINGSTATE_INTERVAL": "1"}
+    kubelet.run(static_pod("base", "pingstate", **target))
+    until("ready with a target that is down", SECONDS, lambda: ready(kubelet, "pingstate"))
+    status = container_status(kubelet, "pingstate")
+    assert (status["started"], status["restartCount"]) == (True, 0)
+    kubelet.remove("pingstate")
+    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "pingstate"))
+
+
+def test_an_init_container_holds_the_pod_back_until_the_target_is_up(kubelet: Kubelet) -> None:
+    pod = static_pod("examples/start-gate", "gated-init", PINGSTATE_INTERVAL="1")
+    # The app's place is taken by a sidecar: any container of ours will do.
+    pod["spec"]["containers"] = static_pod("examples/readiness", "shop")["spec"]["containers"]
+    kubelet.run(pod)
+    until(
+        "the gate runs",
+        SECONDS,
+        lambda: "running" in container_status(kubelet, "gated-init", "wait-for-database")["state"],
+    )
+    assert "waiting" in container_status(kubelet, "gated-init")["state"]
+    with database():
+        until(
+            "the container behind the gate runs",
+            SECONDS,
+            lambda: "running" in container_status(kubelet, "gated-init")["state"],
+        )
+    gate = container_status(kubelet, "gated-init", "wait-for-database")
+    assert gate["state"]["terminated"]["exitCode"] == 0
+    kubelet.remove("gated-init")
+    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "gated-init"))
+
+
+STUCK = """
+import threading
+
+class Stuck:
+    name = "stuck"
+    timeout = 1.0
+    def check(self):
+        threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def probes() -> Iterator[Path]:
+    """A folder that the container's user may read, as no folder of pytest's is."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "stuck.py").write_text(STUCK)
+        yield folder
+
+
+def test_a_stuck_monitor_is_restarted_by_its_liveness_probe(kubelet: Kubelet, probes: Path) -> None:
+    pod = static_pod("base", "pingstate", PINGSTATE_PROBE="stuck:Stuck", PINGSTATE_INTERVAL="1")
+    (container,) = pod["spec"]["containers"]
+    pod["metadata"]["name"] = "stuck"
+    container["volumeMounts"] = [{"name": "probes", "mountPath": "/probes", "readOnly": True}]
+    pod["spec"]["volumes"] = [{"name": "probes", "hostPath": {"path": str(probes)}}]
+    container["livenessProbe"]["periodSeconds"] = 2
+    kubelet.run(pod)
+    until(
+        "restarted once the verdict has expired",
+        SECONDS,
+        lambda: container_status(kubelet, "stuck").get("restartCount", 0) > 0,
+    )
+    ended = container_status(kubelet, "stuck")["lastState"]["terminated"]
+    assert ended["exitCode"] == 0
+    kubelet.remove("stuck")
+    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "stuck"))

@@ -1,0 +1,1 @@
+"""The metrics and the alerts, read by a real Prometheus."""
