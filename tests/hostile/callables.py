@@ -1,0 +1,205 @@
+"""Checks of a user's own that raise, return junk or read for ever."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from tests.hostile.catalogue import EITHER, UP_SOON, Expected, down, served
+from tests.hostile.peers import Peer, well_behaved
+
+
+class UnspeakableError(Exception):
+    """An error that can't be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class Undecided:
+    """A verdict that is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("ask somebody else")
+
+
+def raises(_: Any) -> bool:
+    raise LookupError("no such\nthing \x1b[31m" + "x" * 1000)
+
+
+def raises_unspeakable(_: Any) -> bool:
+    raise UnspeakableError
+
+
+def raises_system_exit(_: Any) -> bool:
+    raise SystemExit(3)
+
+
+def raises_memory_error(_: Any) -> bool:
+    raise MemoryError
+
+
+def raises_recursion_error(_: Any) -> bool:
+    def deeper() -> bool:
+        return deeper()
+
+    return deeper()
+
+
+def raises_generator_exit(_: Any) -> bool:
+    raise GeneratorExit
+
+
+def raises_its_own_timeout(_: Any) -> bool:
+    raise TimeoutError("the user's own")
+
+
+def returns_none(_: Any) -> None:
+    return None
+
+
+def returns_undecided(_: Any) -> Any:
+    return Undecided()
+
+
+def returns_empty_tuple(_: Any) -> Any:
+    return ()
+
+
+def returns_triple(_: Any) -> Any:
+    return (True, "fine", "and more")
+
+
+def returns_numeric_detail(_: Any) -> Any:
+    return (True, 42)
+
+
+def returns_unspeakable_detail(_: Any) -> Any:
+    return (True, UnspeakableError())
+
+
+def returns_bytes_detail(_: Any) -> Any:
+    return (False, b"\x1b[31m")
+
+
+def returns_long_detail(_: Any) -> Any:
+    return (False, "two\nlines \x1b[31m " + "x" * 1_000_000)
+
+
+def returns_surrogates(_: Any) -> Any:
+    return (False, "\ud800 alone")
+
+
+def returns_empty_detail(_: Any) -> Any:
+    return (False, "")
+
+
+def returns_generator(_: Any) -> Any:
+    return (truth for truth in (True,))
+
+
+# What is true or false in the ordinary way may be taken as such; what is neither is a fail.
+FAILS = down("check", soon=True)
+for check, expected in {
+    raises: down("check", soon=True, says="LookupError"),
+    raises_unspeakable: down("check", soon=True, says="UnspeakableError"),
+    raises_system_exit: down("check", soon=True, says="SystemExit"),
+    raises_memory_error: down("check", soon=True, says="MemoryError"),
+    raises_recursion_error: down("check", soon=True, says="RecursionError"),
+    raises_generator_exit: down("check", soon=True, says="GeneratorExit"),
+    raises_its_own_timeout: down("check", "timeout", soon=True),
+    returns_none: FAILS,
+    returns_undecided: FAILS,
+    returns_empty_tuple: FAILS,
+    returns_triple: FAILS,
+    returns_numeric_detail: EITHER,
+    returns_unspeakable_detail: EITHER,
+    returns_bytes_detail: FAILS,
+    returns_long_detail: FAILS,
+    returns_surrogates: FAILS,
+    returns_empty_detail: FAILS,
+    returns_generator: EITHER,
+}.items():
+    everywhere = dict.fromkeys(("tcp", "http", "https"), expected)
+    called = "check-" + check.__name__.replace("_", "-")
+    what = f"a good server, and a check that {check.__name__.replace('_', ' ')}"
+    adopt: Callable[..., Any] = served(
+        "Checks of users", everywhere, name=called, what=what, check=check
+    )
+
+    @adopt
+    def innocent(peer: Peer) -> None:
+        well_behaved(peer) if peer.protocol != "tcp" else peer.hold()
+
+
+def reads_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recv(1):
+        pass
+    return True
+
+
+def reads_a_line_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    with sock.makefile("rb") as stream:
+        return bool(stream.readline())
+
+
+def reads_with_its_own_timeout(sock: socket.socket) -> bool:
+    sock.settimeout(60)
+    return bool(sock.recv(1))
+
+
+def reads_without_blocking(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        sock.recv(1)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def sends_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while True:
+        sock.sendall(bytes(65536))
+
+
+def closes_the_socket(sock: socket.socket) -> bool:
+    sock.close()
+    return True
+
+
+def add(
+    check: Callable[[socket.socket], bool], expected: Expected, mode: Callable[[Peer], None]
+) -> None:
+    what = f"a check that {check.__name__.replace('_', ' ')}, and a server that {mode.__doc__}"
+    name = "check-" + check.__name__.replace("_", "-")
+    served("Checks of users", {"tcp": expected}, name=name, what=what, check=check)(mode)
+
+
+def silent(peer: Peer) -> None:
+    """says nothing"""
+    peer.hold()
+
+
+def dripping(peer: Peer) -> None:
+    """drips"""
+    peer.drip_for_ever(b"x")
+
+
+def deaf(peer: Peer) -> None:
+    """never reads"""
+    peer.stop.wait()
+
+
+LATE = down("timeout", "check")
+add(reads_for_ever, LATE, dripping)
+add(reads_a_line_for_ever, LATE, dripping)
+add(reads_with_its_own_timeout, LATE, silent)
+add(sends_for_ever, LATE, deaf)
+add(closes_the_socket, UP_SOON, silent)
+add(reads_without_blocking, EITHER, silent)
