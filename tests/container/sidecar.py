@@ -1,0 +1,192 @@
+"""A pingstate container as its users see it: set by environment, watched through its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+# Before testcontainers reads it: `with` removes every container here, so no reaper is pulled.
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+import pytest
+from docker.models.containers import Container
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+API_PORT = 8787
+
+# Seconds; far beyond what a busy machine needs, so a test that waits this long has failed.
+LONG = 60.0
+
+# A quick rhythm with a patient timeout: states follow soon, and no check fails for mere load.
+RHYTHM = {"PINGSTATE_INTERVAL": "0.25", "PINGSTATE_TIMEOUT": "2"}
+
+HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+
+# No proxy of this machine's stands between a test and the API.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def eventually(what: str, condition: Callable[[], Any], *, within: float = LONG) -> Any:
+    """Return the condition's first true value; fail when the time (seconds) is over."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within:g} s: {what}")
+        time.sleep(0.05)
+    return value
+
+
+def get(url: str) -> tuple[int, str]:
+    """Return an answer's status and text, whatever the status; raises OSError without an answer."""
+    try:
+        with DIRECT.open(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, answer.read().decode()
+
+
+def health_of(container: Container) -> str:
+    """Tell what the engine holds of a container's health now."""
+    container.reload()
+    status: str = container.attrs["State"]["Health"]["Status"]
+    return status
+
+
+@dataclass
+class Sidecar:
+    """A running sidecar, and the states that its API has told of since the last `follow`."""
+
+    container: DockerContainer
+    states: list[str] = field(default_factory=list)
+    checks: int = 0
+    _last_seen: float = 0.0
+
+    @property
+    def docker(self) -> Container:
+        return self.container.get_wrapped_container()
+
+    def get(self, path: str) -> tuple[int, str]:
+        port = self.container.get_exposed_port(API_PORT)
+        return get(f"http://{self.container.get_container_host_ip()}:{port}{path}")
+
+    def snapshot(self) -> dict[str, Any]:
+        """Read /status, and note the checks in it that are new."""
+        snapshot: dict[str, Any] = json.loads(self.get("/status")[1])
+        for check in snapshot["recent"]:
+            if check["ts"] > self._last_seen:
+                self._last_seen = check["ts"]
+                self.checks += 1
+                if self.states[-1:] != [check["state"]]:
+                    self.states.append(check["state"])
+        return snapshot
+
+    def follow(self, *expected: str) -> dict[str, Any]:
+        """Wait for the last of these states, and hold that exactly these led there."""
+
+        def arrived() -> dict[str, Any] | None:
+            snapshot = self.snapshot()
+            return snapshot if self.states[-1:] == [expected[-1]] else None
+
+        snapshot: dict[str, Any] = eventually(f"the state becomes {expected[-1]}", arrived)
+        assert self.states == list(expected)
+        del self.states[:-1]
+        return snapshot
+
+    def stays(self, state: str, *, checks: int = 5) -> None:
+        """Wait for some more checks, and hold that each of them left the state as it was."""
+        goal = self.checks + checks
+        eventually(f"{checks} more checks", lambda: self.snapshot() and self.checks >= goal)
+        assert self.states == [state]
+
+    def python(self, code: str) -> str:
+        """Run code by the image's interpreter, inside the container; return what it printed."""
+        result = self.container.exec(["python", "-c", code])
+        assert result.exit_code == 0, result.output.decode()
+        return result.output.decode().strip()
+
+    def health(self) -> str:
+        return health_of(self.docker)
+
+
+@contextmanager
+def running_sidecar(
+    image: str, network: Network, environment: Mapping[str, str], files: Mapping[str, bytes]
+) -> Iterator[Sidecar]:
+    container = DockerContainer(image).with_envs(**{**RHYTHM, **environment})
+    container.with_exposed_ports(API_PORT).with_network(network)
+    # The engine copies no file into a read-only container.
+    container.with_kwargs(**{**HARDENED, "read_only": not files})
+    for path, content in files.items():
+        container.with_copy_into_container(content, path)
+    with container:
+        sidecar = Sidecar(container)
+
+        def answers() -> bool:
+            try:
+                return sidecar.get("/livez")[0] == 200
+            except OSError:
+                return False
+
+        try:
+            eventually("the API answers", answers)
+            yield sidecar
+        finally:
+            # For the report of a test that failed.
+            print(sidecar.docker.logs().decode())
+
+
+@contextmanager
+def running_server(
+    image: str,
+    network: Network,
+    *,
+    alias: str = "target",
+    environment: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    volumes: Mapping[str, str] | None = None,
+) -> Iterator[Container]:
+    """Run a real server under a name on the network."""
+    container = DockerContainer(image).with_network(network).with_network_aliases(alias)
+    container.with_envs(**(environment or {}))
+    for path, content in (files or {}).items():
+        container.with_copy_into_container(content, path)
+    for volume, path in (volumes or {}).items():
+        container.with_volume_mapping(volume, path, "rw")
+    with container:
+        yield container.get_wrapped_container()
+
+
+def run_to_end(
+    image: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    network: Network | None = None,
+    volumes: Mapping[str, str] | None = None,
+) -> tuple[int, str, str]:
+    """Run a container to its end, cut off unless a network is given: exit code, stdout, stderr."""
+    container = DockerContainer(image).with_envs(**(environment or {}))
+    if arguments:
+        container.with_command(list(arguments))
+    if network:
+        container.with_network(network)
+    for path, content in (files or {}).items():
+        container.with_copy_into_container(content, path)
+    for volume, path in (volumes or {}).items():
+        container.with_volume_mapping(volume, path)
+    container.with_kwargs(
+        **{**HARDENED, "read_only": not files}, **({} if network else {"network_mode": "none"})
+    )
+    with container:
+        code = container.wait()
+        out, err = container.get_logs()
+    return code, out.decode(), err.decode()

@@ -1,0 +1,105 @@
+"""compose.yaml as a user runs it: green at once, the gate, the target's death and return."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+from testcontainers.compose import DockerCompose
+
+from .conftest import ROOT
+from .sidecar import API_PORT, eventually, get, health_of
+
+
+@pytest.fixture
+def compose(
+    image: str, server_image: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DockerCompose]:
+    """The project under a name and a port of its own, beside one that may be running."""
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"pingstate-test-{uuid.uuid4().hex[:8]}")
+    monkeypatch.setenv("PINGSTATE_IMAGE", image)
+    monkeypatch.setenv("NGINX_IMAGE", server_image("nginx"))
+    monkeypatch.setenv("API_PORT", "0")
+    compose = DockerCompose(ROOT)
+    try:
+        yield compose
+    finally:
+        compose.stop()
+
+
+def container_of(compose: DockerCompose, service: str) -> Container:
+    identity = compose.get_container(service, include_all=True).ID
+    return docker.from_env().containers.get(str(identity))
+
+
+def compose_run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["docker", "compose", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_up_wait_ends_green_and_the_state_follows_the_target(compose: DockerCompose) -> None:
+    compose.start()
+    url = f"http://127.0.0.1:{compose.get_service_port('pingstate', API_PORT)}"
+    assert get(f"{url}/state")[1].strip() == "up"
+    sidecar = container_of(compose, "pingstate")
+    assert health_of(sidecar) == "healthy"
+
+    seen = ["up"]
+
+    def reached(goal: str) -> Callable[[], bool]:
+        def look() -> bool:
+            state = get(f"{url}/state")[1].strip()
+            if state != seen[-1]:
+                seen.append(state)
+            return seen[-1] == goal
+
+        return look
+
+    assert compose_run("stop", "target").returncode == 0
+    eventually("the state becomes down", reached("down"))
+    assert seen == ["up", "degraded", "down"]
+    assert get(f"{url}/healthz")[0] == 503
+    eventually("the sidecar is unhealthy", lambda: health_of(sidecar) == "unhealthy")
+
+    assert compose_run("start", "target").returncode == 0
+    eventually("the state becomes up", reached("up"))
+    assert get(f"{url}/healthz")[0] == 200
+    eventually("the sidecar is healthy", lambda: health_of(sidecar) == "healthy")
+
+
+def test_the_app_starts_after_the_sidecar_is_healthy(compose: DockerCompose) -> None:
+    compose.start()
+    log: list[dict[str, Any]] = container_of(compose, "pingstate").attrs["State"]["Health"]["Log"]
+    healthy = next(entry["End"] for entry in log if entry["ExitCode"] == 0)
+    started = container_of(compose, "app").attrs["State"]["StartedAt"]
+    # Both in the engine's own clock, to the second: the fractions differ in length and zone.
+    assert started[:19] >= healthy[:19]
+
+
+def test_the_app_never_starts_while_the_target_is_missing(compose: DockerCompose) -> None:
+    up = compose_run("up", "--wait", "--scale", "target=0")
+    assert up.returncode != 0
+    assert "unhealthy" in up.stderr
+    assert container_of(compose, "app").attrs["State"]["Status"] == "created"
+
+
+def test_down_leaves_nothing_behind(compose: DockerCompose) -> None:
+    compose.start()
+    assert len(compose.get_containers(include_all=True)) == 3
+    compose.stop()
+    assert compose.get_containers(include_all=True) == []
+
+
+def test_every_image_and_the_port_can_be_overridden(compose: DockerCompose) -> None:
+    config = compose.get_config()
+    images = {name: service["image"] for name, service in config["services"].items()}
+    assert images["pingstate"] == "pingstate:0.1.0"
+    assert images["target"] == images["app"]
+    assert str(config["services"]["pingstate"]["ports"][0]["published"]) == "0"

@@ -1,0 +1,369 @@
+"""Each setting, by environment alone, on the built image against a real nginx."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import docker
+import pytest
+import trustme
+from testcontainers.core.network import Network
+
+from .sidecar import Sidecar, eventually, run_to_end, running_server, running_sidecar
+
+SITE = b"""
+server {
+    listen 8080 default_server;
+    default_type text/plain;
+    location = / { return 200 "plain\\n"; }
+    location = /posted { if ($request_method != POST) { return 405; } return 200; }
+    location = /header { if ($http_x_probe != "let me in") { return 403; } return 200; }
+    location = /basic {
+        auth_basic private;
+        auth_basic_user_file /etc/nginx/passwords;
+        try_files /index.html =404;
+    }
+    location = /moved { return 302 /; }
+    location = /teapot { return 418; }
+    location = /json { default_type application/json; return 200 '{"db": {"ready": true}}'; }
+    root /usr/share/nginx/html;
+}
+server {
+    listen 8080;
+    listen unix:/run/shared/nginx.sock;
+    server_name named.test;
+    location = /named { return 200; }
+}
+server {
+    listen 8443 ssl;
+    ssl_certificate /etc/nginx/target.pem;
+    ssl_certificate_key /etc/nginx/target.pem;
+    location = / { return 200 "private\\n"; }
+}
+server {
+    listen 9443 ssl;
+    ssl_certificate /etc/nginx/target.pem;
+    ssl_certificate_key /etc/nginx/target.pem;
+    ssl_verify_client on;
+    ssl_client_certificate /etc/nginx/authority.pem;
+    location = / { return 200 "for clients\\n"; }
+}
+"""
+
+AUTHORITY = trustme.CA()
+STRANGER = trustme.CA()
+SERVER = AUTHORITY.issue_cert("server.test").private_key_and_cert_chain_pem.bytes()
+CLIENT = AUTHORITY.issue_cert("client@example.org")
+
+FILES = {
+    "/authority.pem": AUTHORITY.cert_pem.bytes(),
+    "/stranger.pem": STRANGER.cert_pem.bytes(),
+    "/client.pem": CLIENT.cert_chain_pems[0].bytes(),
+    "/client.key": CLIENT.private_key_pem.bytes(),
+    "/password": b"probe:open sesame\n",
+    "/probes/mine.py": (
+        b"def is_plain(answer):\n"
+        b"    return answer.body == b'plain\\n', 'mine'\n"
+        b"class Mine:\n"
+        b"    name = 'mine'\n"
+        b"    def check(self):\n"
+        b"        from pingstate import ProbeResult\n"
+        b"        return ProbeResult(ok=True, latency_ms=1.0, detail='of my own')\n"
+    ),
+}
+
+HTTP = {"PINGSTATE_PROTOCOL": "http", "PINGSTATE_ADDRESS": "target", "PINGSTATE_PORT": "8080"}
+HTTPS = {
+    **HTTP,
+    "PINGSTATE_PROTOCOL": "https",
+    "PINGSTATE_PORT": "8443",
+    "PINGSTATE_CA_FILE": "/authority.pem",
+    "PINGSTATE_SERVER_NAME": "server.test",
+}
+MUTUAL = {
+    **HTTPS,
+    "PINGSTATE_PORT": "9443",
+    "PINGSTATE_CLIENT_CERT": "/client.pem",
+    "PINGSTATE_CLIENT_KEY": "/client.key",
+}
+UNIX = {"PINGSTATE_ADDRESS": "unix:/run/shared/nginx.sock"}
+
+
+def http(path: str = "/", **settings: str) -> dict[str, str]:
+    named = {f"PINGSTATE_{name.upper()}": value for name, value in settings.items()}
+    return {**HTTP, "PINGSTATE_PATH": path, **named}
+
+
+def without(settings: dict[str, str], *names: str) -> dict[str, str]:
+    return {key: value for key, value in settings.items() if key not in names}
+
+
+UP = {
+    "method": http("/posted", method="POST"),
+    "header": http("/header", header="X-Probe: let me in"),
+    "host header among two": http("/named", header="X-Other: 1\nHost: named.test"),
+    "basic auth": http("/basic", basic_auth="probe:open sesame"),
+    "basic auth from a file": http("/basic", basic_auth_file="/password"),
+    "redirect followed": http("/moved"),
+    "redirect judged": http("/moved", no_follow_redirects="true", check="status:302"),
+    "status range": http("/teapot", check="status:200-299,418"),
+    "body matches": http("/", check="body_matches:^pl[a-z]+n"),
+    "json": http("/json", check="json:/db/ready=true"),
+    "header check": http("/json", check="header:Content-Type=application/json"),
+    "two checks": http("/", check="status:200\nbody_contains:plain"),
+    "check of my own": http("/", check="call:mine:is_plain"),
+    "probe of my own": {"PINGSTATE_PROBE": "mine:Mine"},
+    "private authority": HTTPS,
+    "no verification": {
+        **without(HTTPS, "PINGSTATE_CA_FILE", "PINGSTATE_SERVER_NAME"),
+        "PINGSTATE_NO_VERIFY_TLS": "true",
+    },
+    "client certificate": MUTUAL,
+    "unix socket by tcp": UNIX,
+    "unix socket by http": {
+        **UNIX,
+        "PINGSTATE_PROTOCOL": "http",
+        "PINGSTATE_PATH": "/named",
+        "PINGSTATE_HEADER": "Host: named.test",
+    },
+}
+
+# What is down, and a word of the line that says why.
+DOWN = {
+    "method": (http("/posted"), "405"),
+    "header": (http("/header", header="X-Probe: other"), "403"),
+    "basic auth": (http("/basic", basic_auth="probe:wrong"), "401"),
+    "redirect judged": (http("/moved", no_follow_redirects="true"), "302"),
+    "status range": (http("/teapot", check="status:200-299"), "418"),
+    "body matches": (http("/", check="body_matches:^no"), "'^no'"),
+    "json": (http("/json", check="json:/db/ready=false"), "/db/ready"),
+    "header check": (http("/", check="header:Content-Type=text/html"), "Content-Type"),
+    "one of two checks": (http("/", check="status:200\nbody_contains:other"), "'other'"),
+    "check of my own": (http("/json", check="call:mine:is_plain"), "mine"),
+    "unknown authority": ({**HTTPS, "PINGSTATE_CA_FILE": "/stranger.pem"}, "tls"),
+    "system's authorities": (without(HTTPS, "PINGSTATE_CA_FILE"), "tls"),
+    "another name": ({**HTTPS, "PINGSTATE_SERVER_NAME": "other.test"}, "tls"),
+    "no client certificate": (
+        without(MUTUAL, "PINGSTATE_CLIENT_CERT", "PINGSTATE_CLIENT_KEY"),
+        "400",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def shared_volume() -> Iterator[str]:
+    volume = docker.from_env().volumes.create(f"pingstate-test-{uuid.uuid4().hex[:8]}")
+    try:
+        yield volume.name
+    finally:
+        volume.remove()
+
+
+@pytest.fixture(scope="module")
+def site(server_image: Callable[[str], str], shared_volume: str) -> Iterator[Network]:
+    """A network with the nginx that all of these ask, by the name `target`."""
+    files = {
+        "/etc/nginx/conf.d/site.conf": SITE,
+        "/etc/nginx/target.pem": SERVER,
+        "/etc/nginx/authority.pem": AUTHORITY.cert_pem.bytes(),
+        "/etc/nginx/passwords": b"probe:{PLAIN}open sesame\n",
+    }
+    with (
+        Network() as network,
+        running_server(
+            server_image("nginx"), network, files=files, volumes={shared_volume: "/run/shared"}
+        ) as server,
+    ):
+        # The last of what nginx sets up is there when it answers.
+        eventually(
+            "nginx has its socket",
+            lambda: server.exec_run(["test", "-S", "/run/shared/nginx.sock"]).exit_code == 0,
+        )
+        yield network
+
+
+@pytest.fixture
+def once(image: str, site: Network, shared_volume: str) -> Callable[..., tuple[int, str]]:
+    """Check once, as the environment says; return the exit code and the line."""
+
+    def run(environment: dict[str, str]) -> tuple[int, str]:
+        code, out, _ = run_to_end(
+            image,
+            environment={**environment, "PINGSTATE_ONCE": "true"},
+            files=FILES,
+            network=site,
+            volumes={shared_volume: "/run/shared"},
+        )
+        (line,) = out.splitlines()
+        return code, line
+
+    return run
+
+
+@pytest.mark.parametrize("settings", UP.values(), ids=UP.keys())
+def test_the_target_is_up(once: Callable[..., tuple[int, str]], settings: dict[str, str]) -> None:
+    code, line = once(settings)
+    assert " is up: " in line
+    assert code == 0
+
+
+@pytest.mark.parametrize(("settings", "reason"), DOWN.values(), ids=DOWN.keys())
+def test_the_target_is_down_and_the_line_says_why(
+    once: Callable[..., tuple[int, str]], settings: dict[str, str], reason: str
+) -> None:
+    code, line = once(settings)
+    assert " is down: " in line
+    assert reason in line
+    assert "sesame" not in line
+    assert code == 1
+
+
+def test_wait_ends_with_0_once_the_target_is_up(image: str, site: Network) -> None:
+    code, out, _ = run_to_end(image, environment=http(wait="60"), network=site)
+    assert code == 0
+    assert " is up: " in out
+
+
+def test_wait_ends_with_124_and_the_reason_when_the_time_is_over(image: str, site: Network) -> None:
+    settings = http("/teapot", wait="1", interval="0.2")
+    code, out, _ = run_to_end(image, environment=settings, network=site)
+    assert code == 124
+    assert "418" in out
+
+
+def test_a_variable_and_its_file_at_once_are_refused(image: str) -> None:
+    settings = http(basic_auth="a:b", basic_auth_file="/password")
+    code, _, err = run_to_end(image, environment=settings, files=FILES)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "PINGSTATE_BASIC_AUTH" in line
+
+
+def test_a_file_that_is_missing_is_named(image: str) -> None:
+    code, _, err = run_to_end(image, environment=http(basic_auth_file="/missing"))
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "PINGSTATE_BASIC_AUTH_FILE" in line
+
+
+def test_the_configuration_is_printed_without_its_secrets(image: str) -> None:
+    settings = http(basic_auth_file="/password", print_config="true")
+    code, out, err = run_to_end(image, "--interval", "7", environment=settings, files=FILES)
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert rows["PINGSTATE_BASIC_AUTH"].endswith("***  (PINGSTATE_BASIC_AUTH_FILE)")
+    assert rows["PINGSTATE_INTERVAL"].endswith("  7.0  (--interval)")
+    assert rows["PINGSTATE_PORT"].endswith("  8080  (PINGSTATE_PORT)")
+    assert rows["PINGSTATE_TIMEOUT"].endswith("(default)")
+    assert "sesame" not in out
+
+
+@pytest.fixture
+def sidecar(image: str, site: Network) -> Callable[..., AbstractContextManager[Sidecar]]:
+    """Run a sidecar on the site; its first check has ended when it is there."""
+    return lambda **settings: running_sidecar(image, site, http(**settings), {})
+
+
+def states(snapshot: dict[str, Any]) -> list[str]:
+    return [check["state"] for check in snapshot["recent"]]
+
+
+def enough(sidecar: Sidecar, checks: int) -> dict[str, Any]:
+    """The first snapshot with at least so many checks."""
+
+    def snapshot() -> dict[str, Any] | None:
+        now = sidecar.snapshot()
+        return now if len(now["recent"]) >= checks else None
+
+    told: dict[str, Any] = eventually(f"{checks} checks", snapshot)
+    return told
+
+
+def test_slow_leads_to_degraded_which_ready_states_can_admit(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(slow="0.001", ready_states="up,degraded") as slow:
+        assert set(states(enough(slow, 4))[1:]) == {"degraded"}
+        assert slow.get("/healthz")[0] == 200
+        eventually("the container is healthy", lambda: slow.health() == "healthy")
+
+
+def test_the_fast_interval_holds_while_the_state_is_not_settled(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(slow="0.001", interval="3600", fast_interval="0.2") as unsettled:
+        enough(unsettled, 5)
+
+
+def test_the_first_check_comes_at_once(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(interval="3600") as idle:
+        assert states(enough(idle, 1)) == ["up"]
+
+
+def test_healthcheck_of_livez_is_healthy_while_the_target_is_down(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(path="/teapot", healthcheck="livez") as down:
+        eventually("the container is healthy", lambda: down.health() == "healthy")
+        assert down.get("/healthz")[0] == 503
+
+
+def test_logs_are_one_json_object_a_line(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(path="/teapot", log_format="json") as logging:
+        enough(logging, 3)
+        lines = [json.loads(line) for line in logging.docker.logs().splitlines()]
+    (moved,) = (line for line in lines if line.get("new_state"))
+    assert (moved["old_state"], moved["new_state"]) == ("unknown", "down")
+    assert "418" in moved["detail"]
+
+
+def test_the_log_level_keeps_quiet_what_is_below_it(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(log_level="error") as quiet:
+        enough(quiet, 3)
+        assert quiet.docker.logs() == b""
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [
+        ({"failure_threshold": "1"}, ["up", "down", "up"]),
+        ({"failure_threshold": "4", "success_threshold": "3"}, ["up", "degraded", "down", "up"]),
+    ],
+    ids=["1 failure", "4 failures and 3 successes"],
+)
+def test_the_thresholds_count_the_checks_in_a_row(
+    image: str,
+    server_image: Callable[[str], str],
+    network: Network,
+    thresholds: dict[str, str],
+    expected: list[str],
+) -> None:
+    settings = http(port="80", **thresholds)
+    with (
+        running_server(server_image("nginx"), network) as server,
+        running_sidecar(image, network, settings, {}) as watching,
+    ):
+        eventually("the target is up", lambda: watching.snapshot()["state"] == "up")
+        del watching.states[:-1]
+        server.stop()
+        down = watching.follow(*expected[: expected.index("down") + 1])
+        server.start()
+        up = watching.follow("down", "up")
+    events = [check["event"] for check in down["recent"]]
+    failures = int(thresholds["failure_threshold"])
+    assert events[-failures:] == ["fail"] * failures
+    assert events[-failures - 1] == "ok"
+    successes = int(thresholds.get("success_threshold", "1"))
+    events = [check["event"] for check in up["recent"]]
+    assert events[-successes:] == ["ok"] * successes
+    assert events[-successes - 1] == "fail"
