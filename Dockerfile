@@ -27,7 +27,7 @@ FROM scratch
 COPY --from=build /rootfs/ /
 ENV PATH=/opt/pingstate/bin \
     LANG=C.UTF-8 \
-    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    SSL_CERT_DIR=/etc/ssl/certs \
     RES_OPTIONS="timeout:1 attempts:2" \
     PYTHONPATH=/probes \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -86,10 +86,18 @@ class Root:
     def add_files(self) -> None:
         for name, text in FILES.items():
             self.inside(Path("/", name)).write_text(text)
-        # From the package, not from /etc/ssl: a company's own authority stays in the build.
-        authorities = sorted(Path("/usr/share/ca-certificates/mozilla").glob("*.crt"))
+        # From the package, not all of /etc/ssl: a company's own authority stays in the build. By
+        # hash for OpenSSL, which then reads one at a time, and in one file for whatever else asks.
+        packaged = Path("/usr/share/ca-certificates/mozilla")
         bundle = self.inside(Path("/etc/ssl/certs/ca-certificates.crt"))
-        bundle.write_text("".join(path.read_text() for path in authorities))
+        bundle.write_text("".join(path.read_text() for path in sorted(packaged.glob("*.crt"))))
+        hashed = [
+            p for p in Path("/etc/ssl/certs").glob("*.[0-9]") if packaged in p.resolve().parents
+        ]
+        if not hashed:
+            sys.exit("rootfs.py: the package ca-certificates has left no hashed authorities")
+        for link in hashed:
+            shutil.copyfile(link, self.inside(link))
         self.inside(Path("/probes")).mkdir()
         self.inside(Path("/tmp")).mkdir()
         self.inside(Path("/tmp")).chmod(0o1777)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,6 +219,8 @@ def _matches(word: str, rest: str) -> Callable[[bytes, bool, float], Outcome | N
 
 
 def _json(rest: str) -> HTTPCondition:
+    import json  # noqa: PLC0415  # few configurations need it
+
     pointer, equals, wanted = rest.partition("=")
     if not equals or (pointer and not pointer.startswith("/")) or re.search("~(?![01])", pointer):
         raise ValueError(

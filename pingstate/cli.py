@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import re
 import signal
@@ -134,6 +132,8 @@ def _try_to_listen(host: str, port: int) -> None:
 
 def _check_here(loaded: Loaded) -> int:
     """The modes without a server: check in this process, and say by the exit code what came."""
+    import logging  # noqa: PLC0415  # a health check does without
+
     from pingstate import logs  # noqa: PLC0415  # a health check does without
     from pingstate.wiring import monitor_of  # noqa: PLC0415  # a health check does without
 
@@ -193,6 +193,8 @@ def _healthcheck(flags: Mapping[str, str]) -> None:
         if status == 200:
             print(f"healthy: {body}")
             return
+        import json  # noqa: PLC0415  # only for who is not well
+
         _, snapshot = _get(host, settings.api_port, "/status")
         print(f"unhealthy: {body}: {_line(json.loads(snapshot))}")
     except (OSError, ValueError, LookupError) as exc:

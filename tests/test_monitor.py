@@ -5,13 +5,13 @@ import os
 import random
 import threading
 import time
-from collections import Counter
 
 import pytest
 
 from pingstate import Monitor, ProbeResult, threshold_transitions
 from pingstate import fsm as fsm_module
 from pingstate.monitor import Schedule
+from tests import fleet
 from tests.conftest import LONG, until
 
 OK = ProbeResult(ok=True, latency_ms=1.0, detail="fine")
@@ -84,15 +84,11 @@ def test_interval_of_a_tenth_and_of_a_day(interval):
 
 
 def test_fleet_that_starts_at_once_spreads_after_the_first_interval():
-    interval, fleet, rounds = 5.0, 10_000, 20
-    rng = random.Random(7)
-    seconds = Counter()
-    for _ in range(fleet):
-        start = rng.uniform(0, 1)
-        schedule = Schedule(interval, interval, 0.1, start, rng.uniform)
-        seconds.update(int(at) for at in slots(schedule, [0.01] * rounds, start=start))
-    steady = [seconds[second] for second in range(6, 60)]
-    assert max(steady) <= 1.3 * fleet / interval
+    load = fleet.simulate(sidecars=10_000, interval=5.0, jitter=0.1, seconds=60)
+    assert load.mean == 2000
+    assert load.peak <= 1.3 * load.mean
+    together = fleet.simulate(sidecars=1000, interval=5.0, jitter=0.0, seconds=60)
+    assert together.peak > 2 * together.mean
 
 
 # -- the thread ----------------------------------------------------------------------------------

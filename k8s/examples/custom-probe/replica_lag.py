@@ -1,4 +1,4 @@
-"""Up while the replica is less than ten seconds behind: a comparison that no check string can say."""
+"""Up while the replica is less than ten seconds behind, which no check string can say."""
 
 import json
 
