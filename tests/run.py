@@ -343,7 +343,11 @@ def main() -> int:
     if rest and arguments.command != "test":
         parser.error(f"unknown: {' '.join(rest)}")
     try:
-        setup(("nginx",) if arguments.command == "demo" else TARGETS)
+        if any("not container" in word for word in rest):
+            with one_at_a_time():
+                ensure_venv()
+        else:
+            setup(("nginx",) if arguments.command == "demo" else TARGETS)
         if arguments.command == "demo":
             demo()
     except SetupError as error:
