@@ -1,0 +1,97 @@
+"""The README's docker and compose commands, line by line, with names and ports of the test's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable
+
+import docker
+import pytest
+from testcontainers.core.network import Network
+
+from .conftest import ROOT, build_arguments
+from .sidecar import eventually, get, running_server
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(title: str) -> list[str]:
+    """The lines of a section's first bash block, without their comments."""
+    section = re.search(rf"^### {title}\n(.*?)^##", TEXT, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    block = re.search(r"^```bash\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return [line.partition("  #")[0].strip() for line in block[1].splitlines() if line]
+
+
+def shell(line: str, **environ: str) -> str:
+    done = subprocess.run(
+        line,
+        shell=True,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_docker_run_of_the_readme(server_image: Callable[[str], str], network: Network) -> None:
+    build, run, ask = commands("docker run")
+    assert ask == "curl localhost:8787/state"
+    name = f"pingstate-readme-{uuid.uuid4().hex[:8]}"
+    arguments = " ".join(f"--build-arg {key}='{text}'" for key, text in build_arguments().items())
+    shell(build.replace("docker build", f"docker build {arguments}"))
+    run = run.replace("--name pingstate ", f"--name {name} --network {network.name} ")
+    run = run.replace("-p 8787:8787", "-p 127.0.0.1::8787").replace("5432", "80")
+    with running_server(server_image("nginx"), network, alias="db.internal"):
+        try:
+            shell(run)
+            port = shell(f"docker port {name} 8787").rpartition(":")[2].strip()
+            url = f"http://127.0.0.1:{port}/state"
+            eventually("the state is up", lambda: _state(url) == "up")
+            container = docker.from_env().containers.get(name)
+            eventually("it is healthy", lambda: _health(container) == "healthy")
+        finally:
+            shell(f"docker rm -f {name}")
+
+
+def test_compose_of_the_readme(
+    image: str, server_image: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up, ask, stop, start, down = commands("A compose sidecar")
+    assert ask == "curl localhost:8787/state"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"pingstate-readme-{uuid.uuid4().hex[:8]}")
+    monkeypatch.setenv("PINGSTATE_IMAGE", image)
+    monkeypatch.setenv("NGINX_IMAGE", server_image("nginx"))
+    monkeypatch.setenv("API_PORT", "0")
+    try:
+        shell(up)
+        port = shell("docker compose port pingstate 8787").rpartition(":")[2].strip()
+        url = f"http://127.0.0.1:{port}/state"
+        assert get(url) == (200, "up")
+        shell(stop)
+        eventually("the state is down", lambda: _state(url) == "down")
+        assert get(url.replace("state", "healthz"))[0] == 503
+        shell(start)
+        eventually("the state is up", lambda: _state(url) == "up")
+    finally:
+        shell(down)
+
+
+def _state(url: str) -> str:
+    try:
+        return get(url)[1]
+    except OSError:
+        return ""
+
+
+def _health(container: docker.models.containers.Container) -> str:
+    container.reload()
+    return str(container.attrs["State"]["Health"]["Status"])
