@@ -46,8 +46,9 @@ def _read(der: bytes) -> Certificate:
     kind, ends = _items(validity)[1]
     return Certificate(
         expires=_time(kind, ends),
-        subject=_name(subject) or _alt_name(fields),
-        issuer=_name(issuer),
+        # RFC 6125: names of hosts are in the extension; a common name is what is left of old ways.
+        subject=_name(subject, _COMMON_NAME) or _alt_name(fields) or _name(subject, _ORGANIZATION),
+        issuer=_name(issuer, _COMMON_NAME) or _name(issuer, _ORGANIZATION),
     )
 
 
@@ -78,13 +79,14 @@ def _time(kind: int, raw: bytes) -> float:
     return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))
 
 
-def _name(raw: bytes) -> str:
-    found = {}
+def _name(raw: bytes, wanted: bytes) -> str:
     for _, attributes in _items(raw):
         for _, attribute in _items(attributes):
             (_, kind), (coding, value) = _items(attribute)
-            found[kind] = value.decode("utf-16-be" if coding == _BMP_STRING else "utf-8", "replace")
-    return one_line(found.get(_COMMON_NAME) or found.get(_ORGANIZATION) or "", 100)
+            if kind == wanted:
+                text = value.decode("utf-16-be" if coding == _BMP_STRING else "utf-8", "replace")
+                return one_line(text, 100)
+    return ""
 
 
 def _alt_name(fields: list[tuple[int, bytes]]) -> str:

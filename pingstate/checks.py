@@ -91,7 +91,7 @@ def describe(exc: BaseException) -> str:
     """An exception's name and message in one line, also when its `str()` raises."""
     try:
         message = one_line(str(exc), 160)
-    except Exception:  # noqa: BLE001  # a broken exception still has a name
+    except BaseException:  # noqa: BLE001  # a broken exception still has a name
         message = "its message can't be read"
     return f"{type(exc).__name__}: {message}" if message else type(exc).__name__
 
@@ -195,25 +195,29 @@ def _contains(word: str, rest: str) -> Callable[[bytes, bool, float], Outcome | 
     return search
 
 
-def _matches(word: str, rest: str) -> Callable[[bytes, bool, float], Outcome | None]:
+def _matches(
+    word: str, rest: str, *, whole: bool
+) -> Callable[[bytes, bool, float], Outcome | None]:
     # Its own engine backtracks without end as well, but can be told when to give up.
     import regex  # noqa: PLC0415  # few configurations need it
 
     if not rest:
         raise ValueError(f"'{word}:' names no pattern; expected {word}:REGEX")
     try:
-        pattern = regex.compile(rest.encode("utf-8", "surrogateescape"))
+        pattern = regex.compile(rest)
     except (regex.error, RecursionError, OverflowError) as exc:
         raise ValueError(f"'{word}:{rest}' is not a regular expression: {exc}") from exc
 
     def search(data: bytes, complete: bool, seconds: float) -> Outcome | None:  # noqa: FBT001  # as documented
-        if pattern.search(data, timeout=seconds, concurrent=True):
+        # An end ($) or an absence (?!) can't be told from a part.
+        if whole and not complete:
+            return None
+        text = data.decode("utf-8", "surrogateescape")
+        if pattern.search(text, timeout=seconds, concurrent=True):
             return True, f"matched {excerpt(rest.encode())}"
-        return (
-            (False, f"{excerpt(rest.encode())} matches nothing in {excerpt(data)}")
-            if complete
-            else None
-        )
+        if not complete:
+            return None
+        return False, f"{excerpt(rest.encode())} matches nothing in {excerpt(data)}"
 
     return search
 
@@ -245,8 +249,10 @@ def _json(rest: str) -> HTTPCondition:
             return False, f"the body is not JSON: {excerpt(body)}"
         except (LookupError, TypeError):
             return False, f"the body has no {excerpt(pointer.encode())}"
-        # 1 == True in Python, not in JSON; a bare word is a string.
+        # 1 == True in Python, not in JSON; 1 == 1.0 in both; a bare word is a string.
+        numbers = not {type(found), type(value)} - {int, float}
         ok = seen == json.dumps(value, sort_keys=True) or found == wanted
+        ok = ok or (numbers and found == value)
         sign = "is" if ok else f"is not {excerpt(wanted.encode())} but"
         return ok, f"{pointer or 'the body'} {sign} {excerpt(seen.encode())}"
 
@@ -268,11 +274,11 @@ def _header(rest: str) -> HTTPCondition:
         seen = headers.get(name)
         if seen is None:
             return False, f"there is no header {name}"
-        ok = seen.strip() == value.strip()
-        return (
-            ok,
-            f"{name} {'is' if ok else 'is not ' + repr(value) + ' but'} {excerpt(seen.encode())}",
-        )
+        # What http.client reads as Latin-1 is often UTF-8.
+        raw = seen.strip().encode("latin-1", "replace")
+        ok = raw.decode("utf-8", "replace") == value.strip() or seen.strip() == value.strip()
+        sign = "is" if ok else f"is not {value!r} but"
+        return ok, f"{name} {sign} {excerpt(raw)}"
 
     return HTTPCondition(on_head=on_head)
 
@@ -280,11 +286,11 @@ def _header(rest: str) -> HTTPCondition:
 _HTTP: dict[str, Callable[[str], HTTPCondition]] = {
     "status": _status,
     "body_contains": lambda rest: HTTPCondition(on_body=_contains("body_contains", rest)),
-    "body_matches": lambda rest: HTTPCondition(on_body=_matches("body_matches", rest)),
+    "body_matches": lambda rest: HTTPCondition(on_body=_matches("body_matches", rest, whole=True)),
     "json": _json,
     "header": _header,
 }
 _BANNER: dict[str, Callable[[str], BannerCondition]] = {
     "banner_contains": lambda rest: BannerCondition(_contains("banner_contains", rest)),
-    "banner_matches": lambda rest: BannerCondition(_matches("banner_matches", rest)),
+    "banner_matches": lambda rest: BannerCondition(_matches("banner_matches", rest, whole=False)),
 }

@@ -7,22 +7,30 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any
 
 from pingstate.settings import (
     SETTINGS,
     ConfigurationError,
     Loaded,
     Setting,
-    Settings,
     load_settings,
 )
+
+if TYPE_CHECKING:
+    from pingstate.result import ProbeResult
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `pingstate`: ends by SystemExit, with code 2 for what can't be used."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if given == ["healthcheck"]:
             _healthcheck({})
@@ -83,86 +91,91 @@ def _text(value: Any) -> str:
 
 
 def _run(flags: Mapping[str, str]) -> None:
-    loaded = load_settings(os.environ, flags)
+    problems = []
+    workers = os.environ.get("WEB_CONCURRENCY", "1")
+    if not re.fullmatch("[1-9][0-9]{0,2}", workers):
+        problems.append(f"WEB_CONCURRENCY: {workers!r} is not a number of workers from 1 to 999")
+    try:
+        loaded = load_settings(os.environ, flags)
+    except ConfigurationError as exc:
+        raise ConfigurationError(exc.problems + problems) from None
+    if problems:
+        raise ConfigurationError(problems)
     if loaded.settings.print_config:
+        for warning in loaded.warnings:
+            print(f"pingstate: {warning}", file=sys.stderr)
         for line in _config_lines(loaded):
             print(line)
     elif loaded.settings.once or loaded.settings.wait is not None:
         raise SystemExit(_check_here(loaded))
     else:
-        _serve(loaded.settings, flags)
+        _serve(flags)
 
 
-def _serve(settings: Settings, flags: Mapping[str, str]) -> None:
+def _serve(flags: Mapping[str, str]) -> None:
     """Become gunicorn's arbiter, in this process."""
-    workers = os.environ.get("WEB_CONCURRENCY", "1")
-    if not re.fullmatch("[1-9][0-9]{0,2}", workers):
-        raise ConfigurationError(
-            [f"WEB_CONCURRENCY: {workers!r} is not a number of workers from 1 to 999"]
-        )
     for setting in SETTINGS:
         if setting.name in flags:
             os.environ[setting.variable] = flags[setting.name]
             os.environ.pop(f"{setting.variable}_FILE", None)
     # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _try_to_listen(settings.api_host.strip("[]"), settings.api_port)
     sys.argv = ["gunicorn", "-c", "python:pingstate.gunicorn_conf"]
     from gunicorn.app.wsgiapp import run  # noqa: PLC0415  # it reads WEB_CONCURRENCY as it is imported
 
     run(prog="pingstate")
 
 
-def _try_to_listen(host: str, port: int) -> None:
-    """End the process with one line where gunicorn would try again and again."""
-    if "LISTEN_FDS" in os.environ:
-        return
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, proto) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-    except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        print(f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
 def _check_here(loaded: Loaded) -> int:
     """The modes without a server: check in this process, and say by the exit code what came."""
     import logging  # noqa: PLC0415  # a health check does without
+    import queue  # noqa: PLC0415  # the same
 
-    from pingstate import logs  # noqa: PLC0415  # a health check does without
-    from pingstate.wiring import monitor_of  # noqa: PLC0415  # a health check does without
+    from pingstate.wiring import monitor_of, probe_of  # noqa: PLC0415  # the same
 
     settings = loaded.settings
     # As PID 1 a process ignores a signal that it has no handler for.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    logs.configure(settings)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    # What there is to say is printed here, each thing once.
+    logging.disable()
     for warning in loaded.warnings:
-        logging.getLogger(__name__).warning("%s", warning)
-    monitor = monitor_of(settings)
+        print(f"pingstate: {warning}", file=sys.stderr)
     if settings.once:
+        monitor = monitor_of(settings)
         result = monitor.check_now()
-        print(_line(monitor.snapshot()))
+        print(_line(monitor.name, monitor.state, result))
         return 0 if result.ok else 1
+
+    seconds = settings.wait or 0.0
+    timeout = getattr(probe_of(settings), "timeout", None)
+    if settings.probe is None and timeout is not None and timeout >= seconds:
+        # So that the last check ends before the time is over, and its reason can be told.
+        settings = replace(settings, timeout=seconds * 0.9)
+    changes: queue.SimpleQueue[tuple[str, str, ProbeResult]] = queue.SimpleQueue()
+    monitor = monitor_of(settings, on_transition=lambda *change: changes.put(change))
     ready = " or ".join(settings.ready_states)
     if sys.stderr.isatty():
-        print(f"waiting {settings.wait:g} s for {monitor.name} to be {ready}", file=sys.stderr)
+        print(f"waiting {seconds:g} s for {monitor.name} to be {ready}", file=sys.stderr)
+    until = time.monotonic() + seconds
+    state = monitor.state
     monitor.start()
-    came = monitor.wait_for(settings.ready_states, settings.wait)
-    monitor.stop(0.2)
-    print(("" if came else f"not {ready} after {settings.wait:g} s: ") + _line(monitor.snapshot()))
-    return 0 if came else 124
+    while state not in settings.ready_states:
+        try:
+            _, state, result = changes.get(timeout=max(until - time.monotonic(), 0.0))
+        except queue.Empty:
+            last = monitor.account().last
+            late = f"not {ready} after {seconds:g} s: "
+            print(late + _line(monitor.name, monitor.state, last))
+            return 124
+        print(_line(monitor.name, state, result), flush=True)
+    return 0
 
 
-def _line(snapshot: Mapping[str, Any]) -> str:
-    detail = snapshot["last_detail"] or "no check has ended"
-    latency = snapshot["last_latency_ms"]
-    took = "" if latency is None else f" ({latency:g} ms)"
-    return f"{snapshot['probe']} is {snapshot['state']}: {detail}{took}"
+def _line(name: str, state: str, result: ProbeResult | None) -> str:
+    if result is None:
+        return f"{name} is {state}: no check has ended"
+    took = "" if result.latency_ms is None else f" ({result.latency_ms:g} ms)"
+    return f"{name} is {state}: {result.reason}{took}"
 
 
 def _config_lines(loaded: Loaded) -> list[str]:
@@ -170,22 +183,26 @@ def _config_lines(loaded: Loaded) -> list[str]:
     for setting in SETTINGS:
         value = getattr(loaded.settings, setting.name)
         source = loaded.sources[setting.name]
-        if setting.secret and value:
-            text = "***"
-        elif isinstance(value, tuple):
+        if isinstance(value, tuple):
             text = (", " if setting.name == "ready_states" else " and ").join(map(str, value))
-        elif isinstance(value, bytes) or value is None:
+        elif value is None:
             text = ""
         else:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-        rows.append((setting.variable, text or "-", source))
+            text = str(value or "").lower() if isinstance(value, bool) else str(value)
+        rows.append((setting.variable, setting.masked(text) if value else text or "-", source))
     width = max(len(name) for name, _, _ in rows)
     return [f"{name:<{width}}  {text}  ({source})" for name, text, source in rows]
 
 
 def _healthcheck(flags: Mapping[str, str]) -> None:
     """Ask the sidecar that runs with the same settings; say in one line why it exits 0 or 1."""
-    settings = load_settings(os.environ, flags).settings
+    try:
+        # No more than these: the rest may import the user's code, and is the sidecar's business.
+        asked = load_settings(os.environ, flags, only=("api_host", "api_port", "healthcheck"))
+    except ConfigurationError as exc:
+        print(f"unhealthy: {'; '.join(exc.problems)}")
+        raise SystemExit(1) from None
+    settings = asked.settings
     host = settings.api_host.strip("[]")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
     try:
@@ -195,8 +212,8 @@ def _healthcheck(flags: Mapping[str, str]) -> None:
             return
         import json  # noqa: PLC0415  # only for who is not well
 
-        _, snapshot = _get(host, settings.api_port, "/status")
-        print(f"unhealthy: {body}: {_line(json.loads(snapshot))}")
+        snapshot = json.loads(_get(host, settings.api_port, "/status")[1])
+        print(f"unhealthy: {body}: {snapshot['probe']}: {snapshot['last_detail']}")
     except (OSError, ValueError, LookupError) as exc:
         print(f"unhealthy: no answer from the API on {host} port {settings.api_port}: {exc}")
     raise SystemExit(1)

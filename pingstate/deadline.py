@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import socket
 import ssl
 import threading
@@ -11,16 +12,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+# ssl's number for the encoding, which it does not export.
+_DER = 2
+
 
 class Deadline:
     """Seconds that one check may take in all, and a record of the phases that took them.
 
-    `timeout` is in seconds; `max_bytes` bounds what may be read off the wire (None: no bound).
-    `owner` is whose check it is: of its lookups at most one may be left hanging. One thread at a
-    time.
+    `timeout` is in seconds; `allow()` bounds what may be read off the wire, which is unbounded
+    before. `owner` is whose check it is: of its lookups at most one may be left hanging. One
+    thread at a time.
     """
 
-    def __init__(self, timeout: float, max_bytes: int | None = None, owner: object = None) -> None:
+    def __init__(self, timeout: float, owner: object = None) -> None:
         self.owner = owner
         self.timeout = timeout
         self.phase = "dns"
@@ -28,7 +32,7 @@ class Deadline:
         self.started = time.monotonic()
         self._at = self.started + timeout
         self._entered = self.started
-        self._bytes_left = max_bytes
+        self._bytes_left: int | None = None
 
     def enter(self, phase: str) -> None:
         """Begin a phase; the time since the last one began is booked on the last one."""
@@ -52,6 +56,10 @@ class Deadline:
         """Whether the time is up."""
         return time.monotonic() >= self._at
 
+    def allow(self, count: int) -> None:
+        """Set how many more bytes may come off the wire."""
+        self._bytes_left = count
+
     def took(self, count: int) -> None:
         """Book bytes that came off the wire. Raises OSError when it is more than may come."""
         if self._bytes_left is not None:
@@ -60,8 +68,8 @@ class Deadline:
                 raise OSError(errno.EMSGSIZE, "more bytes came than one check reads")
 
 
-class _Bounded(socket.socket):
-    """A socket whose every blocking call ends when its deadline does.
+class PlainSocket(socket.socket):
+    """A TCP or Unix socket whose every blocking call ends when its deadline does.
 
     A timeout that its user sets holds as well, for each call, whichever ends first. `eof` says
     whether the peer's end of the stream was read.
@@ -74,84 +82,164 @@ class _Bounded(socket.socket):
     def settimeout(self, value: float | None, /) -> None:
         self._own = value
         super().settimeout(value)
-        if value is None or value > 0:
-            self.arm()  # for calls that are not among those below
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
         self.settimeout(None if flag else 0.0)
 
-    def arm(self) -> None:
+    def _arm(self) -> None:
         """Set the timeout of the next call to what is left."""
         if self.deadline is not None:
             left = self.deadline.left()
             super().settimeout(left if self._own is None else min(left, self._own))
 
-    def _read(self, count: int, asked: int) -> None:
+    def _book(self, count: int, asked: int) -> None:
         if count == 0 and asked != 0:
             self.eof = True
         if self.deadline is not None:
             self.deadline.took(count)
 
     def recv(self, bufsize: int = 8192, flags: int = 0, /) -> bytes:
-        self.arm()
+        self._arm()
         data = super().recv(bufsize, flags)
-        self._read(len(data), bufsize)
+        self._book(len(data), bufsize)
         return data
 
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self.arm()
-        asked = nbytes or memoryview(buffer).nbytes
-        count = super().recv_into(buffer, asked, flags)
-        self._read(count, asked)
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self._arm()
+        count = super().recv_into(buffer, nbytes, flags)
+        self._book(count, nbytes or memoryview(buffer).nbytes)
         return count
 
-    def send(self, data: Any, flags: int = 0, /) -> int:
-        self.arm()
-        return super().send(data, flags)
+    def recvfrom(self, *args: Any) -> Any:
+        self._arm()
+        return super().recvfrom(*args)
 
-    def sendall(self, data: Any, flags: int = 0, /) -> None:
-        self.arm()
-        super().sendall(data, flags)
+    def recvfrom_into(self, *args: Any) -> Any:
+        self._arm()
+        return super().recvfrom_into(*args)
+
+    def recvmsg(self, *args: Any) -> Any:
+        self._arm()
+        return super().recvmsg(*args)
+
+    def recvmsg_into(self, *args: Any) -> Any:
+        self._arm()
+        return super().recvmsg_into(*args)
+
+    def send(self, *args: Any) -> int:
+        self._arm()
+        return super().send(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self._arm()
+        super().sendall(*args)
+
+    def sendto(self, *args: Any) -> int:
+        self._arm()
+        return super().sendto(*args)
+
+    def sendmsg(self, *args: Any) -> int:
+        self._arm()
+        return super().sendmsg(*args)
 
 
-class PlainSocket(_Bounded):
-    """A TCP or Unix socket with a deadline."""
+class TLSStream:
+    """TLS over a `PlainSocket`, with as much of a socket's face as http.client looks at.
 
-
-class TLSSocket(_Bounded, ssl.SSLSocket):
-    """A TLS socket with a deadline: what `ssl.SSLContext.sslsocket_class` is set to."""
-
-
-def start_tls(
-    sock: PlainSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
-) -> TLSSocket:
-    """Shake hands over a connected socket, which is taken over and closed on failure.
-
-    Raises OSError (ssl.SSLError, TimeoutError among them).
+    ssl's own sockets leave the reading to OpenSSL, which goes on for as long as a peer sends what
+    it skips, such as an endless row of HelloRequests. Here it gets the bytes that have come, and
+    the deadline is asked before each more.
     """
-    deadline.enter("tls")
-    try:
-        tls = context.wrap_socket(
-            # As bytes: a str makes ssl import the codec for international names.
-            sock,
-            server_hostname=server_name.removesuffix(".").encode("ascii"),
-            do_handshake_on_connect=False,
-        )
-    except BaseException:
-        sock.close()
-        raise
-    if not isinstance(tls, TLSSocket):
-        raise TypeError("the context's sslsocket_class is not TLSSocket")
-    try:
-        tls.deadline = deadline
-        tls.settimeout(None)
-        # OpenSSL's wrapper shares one timeout over the whole handshake, so once is enough.
-        tls.arm()
-        tls.do_handshake()
-    except BaseException:
-        tls.close()
-        raise
-    return tls
+
+    def __init__(
+        self, sock: PlainSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
+    ) -> None:
+        """Shake hands. Raises OSError (ssl.SSLError, TimeoutError among them)."""
+        deadline.enter("tls")
+        self.eof = False
+        self._sock = sock
+        self._deadline = deadline
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        # As bytes: a str makes ssl import the codec for international names.
+        name = server_name.removesuffix(".").encode("ascii")
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        try:
+            self._do(self._tls.do_handshake)
+        except ssl.SSLError:
+            # So that the peer learns why.
+            with suppress(OSError):
+                self._flush()
+            raise
+
+    def _do(self, call: Callable[..., Any], *args: Any) -> Any:
+        while True:
+            self._deadline.left()
+            try:
+                result = call(*args)
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self._sock.recv(16384)
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._sock.sendall(self._outgoing.read())
+
+    def recv_into(self, buffer: Any) -> int:
+        """Read what has come into a buffer; 0 at the end, also one without a goodbye."""
+        count = 0
+        with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            count = self._do(self._tls.read, memoryview(buffer).nbytes, buffer)
+        self.eof = self.eof or not count
+        return count
+
+    def sendall(self, data: Any) -> None:
+        """Send all of it."""
+        self._do(self._tls.write, data)
+
+    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+        """A file to read the stream from."""
+        return io.BufferedReader(_Reader(self))
+
+    def settimeout(self, _: float | None) -> None:
+        """Nothing: the deadline is the timeout."""
+
+    def close(self) -> None:
+        """Nothing: an answer is read after http.client is done; whoever made the socket ends it."""
+
+    @property
+    def version(self) -> str:
+        """The version of TLS, such as `TLS 1.3`."""
+        return (self._tls.version() or "").replace("TLSv", "TLS ")
+
+    @property
+    def chain(self) -> list[bytes]:
+        """The certificates that the peer presented, its own first, as DER."""
+        if hasattr(self._tls, "get_unverified_chain"):
+            return list(self._tls.get_unverified_chain())
+        # Before Python 3.13 it is there, but not spoken of.
+        inner: Any = getattr(self._tls, "_sslobj", None)
+        if hasattr(inner, "get_unverified_chain"):
+            return [one.public_bytes(_DER) for one in inner.get_unverified_chain() or ()]
+        return [self._tls.getpeercert(True) or b""]
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, stream: TLSStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._stream.recv_into(buffer)
 
 
 def connect(address: str, port: int, deadline: Deadline) -> PlainSocket:

@@ -22,6 +22,11 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     ("down", "fail"): "down",
 }
 
+# Between a state's public word and what else there is to remember.
+COUNT = "\0"
+# The state of a target that was not up since the start: no count of successes holds it back.
+_NEVER_UP = f"down{COUNT}first"
+
 # CLOCK_MONOTONIC stands still while a machine is suspended, and a verdict does not stay young.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -38,23 +43,24 @@ def threshold_transitions(
 
     `failure_threshold`: 1 or more. 1 means no degraded tier; from 2 on, the failures before the
     last are `degraded`. `success_threshold`: 1 or more; until it is reached the state stays what
-    it was. The first check after the start always decides at once, as in Envoy. The event
-    `slow` leads to `degraded`, from `down` as a success does, and never to `down`.
+    it was. The first check after the start decides at once, and so does the first success, as in
+    Envoy. The event `slow` leads to `degraded`, from `down` as a success does, and never to `down`.
 
-    A state that carries a count is spelled `word:count`; what the public sees is the word.
+    A state that carries a count is spelled `word`, NUL, `count`; what the public sees is the word.
     Raises ValueError for a threshold below 1.
     """
     if failure_threshold < 1 or success_threshold < 1:
         raise ValueError("a threshold is a whole number of at least 1")
-    slow = "degraded:slow"
+    slow = f"degraded{COUNT}slow"
+    never_up = "down" if success_threshold == 1 else _NEVER_UP
 
     def degraded(failures: int, successes: int) -> str:
         if successes:
-            return f"degraded:{successes}ok"
-        return "degraded" if failures == 1 else f"degraded:{failures}" if failures else slow
+            return f"degraded{COUNT}{successes}ok"
+        return "degraded" if failures == 1 else f"degraded{COUNT}{failures}" if failures else slow
 
     def down(successes: int) -> str:
-        return f"down:{successes}ok" if successes else "down"
+        return f"down{COUNT}{successes}ok" if successes else "down"
 
     def failed(failures: int) -> str:
         return "down" if failures >= failure_threshold else degraded(failures, 0)
@@ -62,7 +68,10 @@ def threshold_transitions(
     table = {
         ("unknown", "ok"): "up",
         ("unknown", "slow"): slow,
-        ("unknown", "fail"): "down",
+        ("unknown", "fail"): never_up,
+        (never_up, "ok"): "up",
+        (never_up, "slow"): slow,
+        (never_up, "fail"): never_up,
         ("up", "ok"): "up",
         ("up", "slow"): slow,
         ("up", "fail"): failed(1),
@@ -108,17 +117,18 @@ class PingFSM:
     @property
     def state(self) -> str:
         """The state's public word."""
-        return self._state.partition(":")[0]
+        return self._state.partition(COUNT)[0]
 
     @property
     def settled(self) -> bool:
         """Whether no check is awaited before the state is certain: not within a count."""
-        return ":" not in self._state and self._state not in ("unknown", "degraded")
+        return self._state in ("up", "down", _NEVER_UP)
 
     def possible_moves(self) -> set[tuple[str, str]]:
         """The changes of the public word that the table has: (old, new)."""
         moves = {
-            (old.partition(":")[0], new.partition(":")[0]) for (old, _), new in self._table.items()
+            (old.partition(COUNT)[0], new.partition(COUNT)[0])
+            for (old, _), new in self._table.items()
         }
         return {(old, new) for old, new in moves if old != new}
 
@@ -154,6 +164,26 @@ class PingFSM:
             }
         )
         return self.state
+
+    def save(self) -> dict[str, Any]:
+        """What `restore` takes, in plain types."""
+        return {
+            "state": self._state,
+            "since": self._since,
+            "checked_at": self._checked_at,
+            "last": self._last,
+            "transitions": self._transitions,
+            "recent": list(self._recent),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on where another machine of the same table was when it was saved."""
+        self._state = saved["state"]
+        self._since = saved["since"]
+        self._checked_at = saved["checked_at"]
+        self._last = saved["last"]
+        self._transitions = saved["transitions"]
+        self._recent.extend(saved["recent"])
 
     def snapshot(self) -> dict[str, Any]:
         """Everything at this moment, in a new dict that is the caller's to keep.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import socket
 import sys
 from typing import Any
 
@@ -46,8 +47,32 @@ _memory = "/dev/shm"  # noqa: S108  # gunicorn unlinks its file there as soon as
 worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None
 control_socket_disable = True
 graceful_timeout = 2
+# No proxy stands before a sidecar, and a client is none.
+forwarder_headers = ""
 logger_class = _Logger
 loglevel = "warning"
+
+
+def on_starting(server: Any) -> None:
+    """End the process with one line where gunicorn would try to bind again and again."""
+    if {"LISTEN_FDS", "GUNICORN_FD"} & set(os.environ):
+        return
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            _try_to_bind(*address)
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, proto, _, address = found[0]
+        with socket.socket(family, kind, proto) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        print(f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def when_ready(server: Any) -> None:
@@ -72,7 +97,7 @@ def pre_fork(_server: Any, _worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Answer nobody before there is a verdict to tell, unless it takes long."""
-    worker.wsgi.extensions["pingstate"].wait_checked(1.0)
+    worker.wsgi.extensions["pingstate"].wait_for_verdict(1.0)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

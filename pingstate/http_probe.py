@@ -16,10 +16,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.response import HTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from pingstate.address import authority, host_of, port_of, timeout_of
 from pingstate.certificate import read_certificate
@@ -30,11 +31,10 @@ from pingstate.checks import (
     HTTPResponseSnapshot,
     Outcome,
     any_2xx,
-    describe,
     excerpt,
     parse_checks,
 )
-from pingstate.deadline import Deadline, PlainSocket, TLSSocket, connect, start_tls
+from pingstate.deadline import Deadline, PlainSocket, TLSStream, connect
 from pingstate.result import (
     PhaseError,
     ProbeResult,
@@ -44,10 +44,14 @@ from pingstate.result import (
 )
 
 MAX_REDIRECTS = 10
+# Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
+MAX_HEAD_BYTES = 98_304
+MAX_HANDSHAKE_BYTES = 262_144
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_LINE = 65536
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -96,6 +100,7 @@ class HTTPProbe:
         self._follow = follow_redirects
         self._set_checks(check)
         self._tls = _TLS(
+            home=self.address,
             verify=verify_tls,
             ca_file=ca_file,
             client_cert=client_cert,
@@ -105,14 +110,26 @@ class HTTPProbe:
         if tls:
             self._tls.context  # noqa: B018  # files that can't be read are an error now
         target = target_of(path)
-        self._request = _request(
-            method_of(method), scheme, self.address, self.port, target, headers_of(headers)
-        )
+        fields = headers_of(headers)
+        # The hosts that mean the given address: a target redirects to the name it was called by.
+        called = urlsplit(f"//{fields.get('Host', '')}")
+        self._aliases = {self.address.lower(), called.hostname, server_name}
+        if self.address.startswith("unix:"):
+            self._aliases.add("localhost")
+        self._ports = {self.port}
+        if called.hostname:
+            self._ports.add(called.port or _PORTS[scheme])
+        self._request = _request(method_of(method), scheme, self.address, self.port, target, fields)
+        words = [word for value in fields.values() for word in (value, *value.split())]
         if basic_auth is not None:
-            token = base64.b64encode(":".join(basic_auth).encode()).decode("ascii")
+            user_password = ":".join(basic_auth).encode("utf-8", "surrogateescape")
+            token = base64.b64encode(user_password).decode("ascii")
             self._request.headers["Authorization"] = f"Basic {token}"
-        # The query may hold a secret.
-        shown = target.partition("?")[0]
+            words += [token, basic_auth[1]]
+        shown, _, query = target.partition("?")
+        words += [query, *re.split("[=&]", query)]
+        # Longest first, and none so short that it stands in a detail by chance.
+        self._secrets = sorted({word for word in words if len(word) > 3}, key=len, reverse=True)
         colon = ":" if self.address.startswith("unix:") else ""
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
 
@@ -129,9 +146,9 @@ class HTTPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        deadline = Deadline(self.timeout, max_bytes=max(1 << 20, 4 * self._max_body), owner=self)
+        deadline = Deadline(self.timeout, owner=self)
         trace: dict[str, Any] = {"redirects": 0}
-        return finish(deadline, trace, lambda: self._check(deadline, trace))
+        return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
 
     def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
         request, address, port = self._request, self.address, self.port
@@ -147,7 +164,39 @@ class HTTPProbe:
             if trace["redirects"] >= MAX_REDIRECTS:
                 raise PhaseError(f"more than {MAX_REDIRECTS} redirects")
             trace["redirects"] += 1
-            request, address, port = _redirected(request, address, port, location, status)
+            request, address, port = self._redirected(request, location, status)
+
+    def _redirected(
+        self, request: requests.PreparedRequest, location: str, status: int
+    ) -> tuple[requests.PreparedRequest, str, int]:
+        """The next hop's request, address and port. Raises PhaseError where there is no going."""
+        base = urlsplit(str(request.url))
+        try:
+            # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
+            location = location.encode("latin-1").decode("utf-8", "replace")
+            parts = urlsplit(urljoin(base.geturl(), location))
+            if parts.scheme not in _PORTS:
+                raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
+            port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
+            at_home = parts.hostname in self._aliases
+            address = self.address if at_home else host_of(parts.hostname or "")
+            target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        except ValueError:
+            # Not what it was: there may be a secret in it.
+            raise PhaseError("redirected to what is no http or https URL") from None
+        first = urlsplit(str(self._request.url))
+        kept = at_home and parts.scheme == first.scheme and port in self._ports
+        if kept:
+            port = self.port
+        method = str(request.method)
+        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+            method = "GET"
+        headers = {
+            name: value
+            for name, value in (self._request.headers.items() if kept else ())
+            if name != "Content-Length"
+        }
+        return _request(method, parts.scheme, address, port, target, headers), address, port
 
     def _redirection(self, response: requests.Response) -> str | None:
         status = response.status_code
@@ -192,6 +241,8 @@ class HTTPProbe:
 
     def _read(self, response: requests.Response, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
         deadline.enter("body")
+        # What is not compressed well still has room for its framing.
+        deadline.allow(max(1 << 20, 4 * self._max_body))
         body = bytearray()
         waiting = list(self._bodies)
         decided: list[Outcome] = []
@@ -217,28 +268,35 @@ class _TLS:
     def __init__(
         self,
         *,
+        home: str,
         verify: bool,
         ca_file: str | None,
         client_cert: str | None,
         client_key: str | None,
         server_name: str | None,
     ) -> None:
+        self._home = home
         self._verify = verify
         self._ca_file = ca_file
         self._client = (client_cert, client_key)
-        self._server_name = server_name
+        self._name = host_of(server_name or ("localhost" if home.startswith("unix:") else home))
 
     @cached_property
     def context(self) -> ssl.SSLContext:
-        return self._context(verify=self._verify)
+        """For the given address, with the client's certificate."""
+        return self._context(verify=self._verify, client=True)
+
+    @cached_property
+    def _elsewhere(self) -> ssl.SSLContext:
+        # Who a redirect leads to has no business with the client's certificate.
+        return self._context(verify=self._verify, client=False) if self._client[0] else self.context
 
     @cached_property
     def _unverified(self) -> ssl.SSLContext:
-        return self._context(verify=False)
+        return self._context(verify=False, client=False)
 
-    def _context(self, *, verify: bool) -> ssl.SSLContext:
+    def _context(self, *, verify: bool, client: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.sslsocket_class = TLSSocket
         context.set_alpn_protocols(["http/1.1"])
         if not verify:
             context.check_hostname = False
@@ -248,29 +306,40 @@ class _TLS:
         else:
             _trust_the_system(context)
         certificate, key = self._client
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
+        if client and certificate is not None:
+            # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
+            context.load_cert_chain(certificate, key, password="")
         return context
 
     def shake(
-        self, address: str, port: int, deadline: Deadline, trace: dict[str, Any]
-    ) -> TLSSocket:
-        """Connect and shake hands; the certificate is noted also when it is not accepted."""
-        name = self._server_name or ("localhost" if address.startswith("unix:") else address)
-        sock = _connect(address, port, deadline, trace)
+        self, sock: PlainSocket, address: str, port: int, deadline: Deadline, trace: dict[str, Any]
+    ) -> TLSStream:
+        """Shake hands; the certificate is noted also when it is not accepted."""
+        at_home = address == self._home
+        name = self._name if at_home else address
         try:
-            tls = start_tls(sock, self.context, name, deadline)
+            tls = TLSStream(sock, self.context if at_home else self._elsewhere, name, deadline)
         except ssl.SSLCertVerificationError:
             # The standard library shows no certificate that it did not accept, so ask once more;
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
             with suppress(OSError):
                 again = Deadline(min(deadline.left() / 2, 1.0), owner=deadline.owner)
-                with start_tls(connect(address, port, again), self._unverified, name, again) as tls:
-                    trace["certificate"] = read_certificate(tls.getpeercert(True) or b"")
+                with connect(address, port, again) as second:
+                    again.allow(MAX_HANDSHAKE_BYTES)
+                    shown = TLSStream(second, self._unverified, name, again)
+                    trace.update(_presented(shown))
             raise
-        trace["tls_version"] = (tls.version() or "").replace("TLSv", "TLS ")
-        trace["certificate"] = read_certificate(tls.getpeercert(True) or b"")
+        trace["tls_version"] = tls.version
+        trace.update(_presented(tls))
         return tls
+
+
+def _presented(tls: TLSStream) -> dict[str, Any]:
+    certificates = [read_certificate(der) for der in tls.chain]
+    return {
+        "certificate": certificates[0] if certificates else None,
+        "earliest_expiry": min((one.expires for one in certificates if one), default=None),
+    }
 
 
 def _trust_the_system(context: ssl.SSLContext) -> None:
@@ -305,6 +374,14 @@ class _Response(http.client.HTTPResponse):
         interim = 100 <= status <= 199 and status != 101
         return found[1].decode(), 100 if interim else status, (found[3] or b"").decode("latin-1")
 
+    def _read_next_chunk_size(self) -> int:
+        # http.client takes any number here as well, -1 and 0x5 among them (RFC 9112, 7.1).
+        line = self.fp.readline(_MAX_LINE + 1)
+        found = _CHUNK_SIZE.fullmatch(line)
+        if found is None:
+            raise ValueError("not the size of a chunk")
+        return int(found[1], 16)
+
 
 class _Connection(HTTPConnection):
     """urllib3's connection over a socket of ours that is already open."""
@@ -312,10 +389,10 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def __init__(
-        self, *args: Any, stream: PlainSocket | TLSSocket, deadline: Deadline, **kwargs: Any
+        self, *args: Any, stream: PlainSocket | TLSStream, deadline: Deadline, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.sock = stream
+        self.sock = stream  # as much of a socket as is looked at
         self._stream = stream
         self._deadline = deadline
 
@@ -341,6 +418,17 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, *_: Any) -> None:
         """Nothing: the connection is verified before requests sees it."""
 
+    def build_response(
+        self, req: requests.PreparedRequest, resp: BaseHTTPResponse
+    ) -> requests.Response:
+        """The answer without its cookies, which cost MiB where a head is full of them."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.raw = resp
+        response.request = req
+        return response
+
 
 @contextmanager
 def _ask(
@@ -352,13 +440,25 @@ def _ask(
     trace: dict[str, Any],
 ) -> Iterator[requests.Response]:
     """One request over a new connection, and its answer with the body still unread."""
-    stream: PlainSocket | TLSSocket
-    if str(request.url).startswith("https:"):
-        stream = tls.shake(address, port, deadline, trace)
-    else:
-        stream = _connect(address, port, deadline, trace)
+    # What an earlier hop answered is not the final answer.
+    for fact in (
+        "status",
+        "version",
+        "content_length",
+        "tls_version",
+        "certificate",
+        "earliest_expiry",
+    ):
+        trace.pop(fact, None)
+    sock = connect(address, port, deadline)
     try:
+        trace["ip_protocol"] = ip_protocol(sock)
+        stream: PlainSocket | TLSStream = sock
+        if str(request.url).startswith("https:"):
+            deadline.allow(MAX_HANDSHAKE_BYTES)
+            stream = tls.shake(sock, address, port, deadline, trace)
         deadline.enter("send")
+        deadline.allow(MAX_HEAD_BYTES)
         pool = HTTPConnectionPool("localhost", port, stream=stream, deadline=deadline)
         pool.ConnectionCls = _Connection
         response = _Adapter(pool).send(request, stream=True)
@@ -370,15 +470,9 @@ def _ask(
             yield response
     finally:
         # Whoever still refers to the socket, its descriptor goes now.
-        descriptor = stream.detach()
+        descriptor = sock.detach()
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _connect(address: str, port: int, deadline: Deadline, trace: dict[str, Any]) -> PlainSocket:
-    sock = connect(address, port, deadline)
-    trace["ip_protocol"] = ip_protocol(sock)
-    return sock
 
 
 def _request(
@@ -401,37 +495,6 @@ def _request(
     # Not by requests, which rewrites a path that it would have written otherwise.
     prepared.url = f"{scheme}://{host}{target}"
     return prepared
-
-
-def _redirected(
-    request: requests.PreparedRequest, address: str, port: int, location: str, status: int
-) -> tuple[requests.PreparedRequest, str, int]:
-    """The next hop's request, address and port. Raises PhaseError where there is no going."""
-    try:
-        # RFC 9110 wants ASCII; http.client has read what came as Latin-1, and it is often UTF-8.
-        location = location.encode("latin-1").decode("utf-8", "replace")
-        base = urlsplit(str(request.url))
-        parts = urlsplit(urljoin(base.geturl(), location))
-        if parts.scheme not in _PORTS:
-            raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
-        to_port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
-        if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
-            to_address, to_port = address, port
-        else:
-            to_address = host_of(parts.hostname or "")
-        target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-    except ValueError as exc:
-        raise PhaseError(f"redirected to nowhere: {describe(exc)}") from exc
-    method = str(request.method)
-    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
-        method = "GET"
-    same = (parts.scheme, to_address, to_port) == (base.scheme, address, port)
-    kept = {name: value for name, value in request.headers.items() if name != "Content-Length"}
-    return (
-        _request(method, parts.scheme, to_address, to_port, target, kept if same else {}),
-        to_address,
-        to_port,
-    )
 
 
 def _reason(exc: BaseException) -> str:
@@ -460,16 +523,19 @@ def method_of(method: str) -> str:
     return method.upper()
 
 
-def headers_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
+def headers_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CaseInsensitiveDict[str]:
     """Header fields ready to be sent, values as UTF-8. Raises ValueError (RFC 9110, 5.5)."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    ready = {}
+    ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
     for name, value in pairs:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"header {name!r} is not a field name")
         if re.search("[\0\r\n]", value):
             raise ValueError(f"the value of header {name!r} has a line break or NUL in it")
-        ready[name] = value.strip(" \t").encode().decode("latin-1")
+        text = value.strip(" \t").encode("utf-8", "surrogateescape").decode("latin-1")
+        # One field of several lines is one list (RFC 9110, 5.3).
+        again = name.lower() != "host" and name in ready
+        ready[name] = f"{ready[name]}, {text}" if again else text
     return ready
 
 

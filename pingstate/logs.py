@@ -40,10 +40,15 @@ def formatter(settings: Settings) -> logging.Formatter:
     return _JSON() if settings.log_format == "json" else _Text()
 
 
-def configure(settings: Settings) -> None:
-    """Log to stderr as the settings say, unless the program around us has its own logging."""
+def configure(settings: Settings, *, ours: bool) -> None:
+    """Log to stderr as the settings say.
+
+    `ours` says whether the process is; in another's, its own logging is left as it is, if it has
+    any. In ours a probe of the user's that sets logging up changes nothing.
+    """
     logger = logging.getLogger("pingstate")
-    if not logger.hasHandlers():
+    if not (logger.handlers if ours else logger.hasHandlers()):
+        logger.propagate = not ours
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(formatter(settings))
         logger.addHandler(handler)

@@ -66,11 +66,11 @@ def _network(trace: Trace) -> Iterator[Metric]:
     yield _gauge("probe_dns_lookup_time_seconds", "Time of the last check's name resolution", dns)
     if trace.ip_protocol is not None:
         yield _gauge("probe_ip_protocol", "IP version of the last check", trace.ip_protocol)
-    if trace.certificate is not None:
+    if trace.earliest_expiry is not None:
         yield _gauge(
             "probe_ssl_earliest_cert_expiry",
-            "Unix time at which the presented certificate expires",
-            trace.certificate.expires,
+            "Unix time at which the first of the presented certificates expires",
+            trace.earliest_expiry,
         )
     if trace.tls_version:
         versions = {(trace.tls_version,): 1.0}

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pingstate.checks import describe, one_line
 from pingstate.fsm import PingFSM, Transitions, now
-from pingstate.result import Probe, ProbeResult
+from pingstate.handover import Handover
+from pingstate.result import PHASES, Probe, ProbeResult, Trace
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +47,7 @@ TransitionCallback = Callable[[str, str, ProbeResult], object]
 
 # What a probe that doesn't say how long it may take counts as, in seconds.
 _UNKNOWN_TIMEOUT = 10.0
-# How many transitions may wait for a callback that blocks; the oldest go first.
+# How many transitions may wait for a callback that blocks; those after them are not told.
 _MAX_CALLBACKS = 100
 
 
@@ -147,7 +148,31 @@ class Monitor:
         self._calls: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._handover: Handover | None = None
         self._make_locks()
+
+    def hand_over(self, handover: Handover) -> None:
+        """Keep the verdict there, and begin with the one found there while it is not stale.
+
+        To be called before `start()`.
+        """
+        self._handover = handover
+
+    def _take_over(self) -> None:
+        saved = self._handover.get() if self._handover is not None else None
+        if saved is None or now() - saved["checked_at"] > self._lifetime:
+            return
+        with self._changed:
+            self._fsm.restore(saved)
+            last = saved["last"]
+            self._last_at = saved["checked_at"]
+            self._last_time = saved["recent"][-1]["ts"] if saved["recent"] else None
+            self._last = ProbeResult(
+                ok=last["event"] != "fail",
+                latency_ms=last["latency"],
+                detail=last["detail"] or "",
+                phase=last["phase"],
+            )
 
     def _make_locks(self) -> None:
         self._pid = os.getpid()
@@ -170,6 +195,8 @@ class Monitor:
             if self._thread is None or not self._thread.is_alive():
                 self._stop = threading.Event()
                 self._born = now()
+                if self._last_at is None:
+                    self._take_over()
                 self._thread = threading.Thread(
                     target=self._run, args=(self._stop,), name="pingstate-monitor", daemon=True
                 )
@@ -198,6 +225,11 @@ class Monitor:
         thread = self._thread
         return thread is not None and self._pid == os.getpid() and thread.is_alive()
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether the thread was started in a process that this one is forked from."""
+        return self._thread is not None and self._pid != os.getpid()
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -224,8 +256,10 @@ class Monitor:
                     return
                 try:
                     settled = self._take(result)
-                except Exception:
-                    log.exception("a check's result could not be taken")
+                # A handler of logs that raises, say: the next check must come.
+                except BaseException:
+                    with suppress(BaseException):
+                        log.exception("a check's result could not be taken")
                     settled = False
             due = schedule.next(now(), fast=not settled)
             # In parts, for a clock that counts sleep outruns the one that waits are timed by.
@@ -244,6 +278,8 @@ class Monitor:
                 ok=bool(result.ok),
                 latency_ms=_number(result.latency_ms),
                 detail=one_line(str(result.detail or "")),
+                phase=result.phase if result.phase in PHASES else None if result.ok else "check",
+                trace=result.trace if isinstance(result.trace, Trace) else None,
             )
             self._raised = None
         # A probe may raise anything, and the next check must come.
@@ -284,20 +320,23 @@ class Monitor:
             self._results[event, result.phase or ""] += 1
             if new != old:
                 self._moves[old, new] += 1
+            if self._handover is not None:
+                self._handover.put(self._fsm.save())
             self._changed.notify_all()
         if new != old:
-            self._tell(old, new, result)
+            self._tell(old, new, event, result)
         return settled
 
-    def _tell(self, old: str, new: str, result: ProbeResult) -> None:
+    def _tell(self, old: str, new: str, event: str, result: ProbeResult) -> None:
+        took = "no latency" if result.latency_ms is None else f"{result.latency_ms:g} ms"
         log.log(
             logging.INFO if new == "up" else logging.WARNING,
             "%s: %s -> %s: %s (%s)",
             self.name,
             old,
             new,
-            result.detail or "no detail",
-            "no latency" if result.latency_ms is None else f"{result.latency_ms:g} ms",
+            result.reason,
+            f"slow, {took}" if event == "slow" else took,
             extra={
                 "probe": self.name,
                 "old_state": old,
@@ -345,7 +384,8 @@ class Monitor:
 
     @property
     def _lifetime(self) -> float:
-        return self.interval * (1 + self._jitter) + self._timeout + 1
+        longest = max(self.interval, self._fast_interval)
+        return longest * (1 + self._jitter) + self._timeout + 1
 
     def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
         """Block until the state is `states` (one, or any of several) and fresh; False in time.
@@ -356,11 +396,11 @@ class Monitor:
         with self._changed:
             return self._changed.wait_for(lambda: self.state in wanted and not self.stale, timeout)
 
-    def wait_checked(self, timeout: float | None = None) -> bool:
-        """Block until a check has ended since the start; False when `timeout` seconds are over."""
+    def wait_for_verdict(self, timeout: float | None = None) -> bool:
+        """Block until there is a verdict that is not stale; False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._last_at is not None and self._last_at >= self._born, timeout
+                lambda: self._last_at is not None and not self.stale, timeout
             )
 
     def snapshot(self) -> dict[str, Any]:

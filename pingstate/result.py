@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from pingstate.certificate import Certificate
 
 
+PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one check saw on its way, for metrics and for people. None: it did not come so far.
 
     `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
     `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
-    `tls_version` and `certificate` of the last TLS handshake.
+    `tls_version` and `certificate` of its TLS handshake; `earliest_expiry`, in seconds since 1970,
+    is that of all the certificates that were presented there.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -32,6 +36,7 @@ class Trace:
     redirects: int = 0
     tls_version: str | None = None
     certificate: Certificate | None = None
+    earliest_expiry: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,13 @@ class ProbeResult:
     phase: str | None = None
     timeout_phase: str | None = None
     trace: Trace | None = None
+
+    @property
+    def reason(self) -> str:
+        """The detail, and before it the phase of a failure where it does not say it itself."""
+        detail = self.detail or "no detail"
+        said = self.ok or self.phase is None or detail.startswith(self.phase)
+        return detail if said else f"{self.phase}: {detail}"
 
 
 @runtime_checkable
@@ -71,8 +83,16 @@ class PhaseError(Exception):
     """A check that failed for a reason of ours, in the phase that the deadline is in."""
 
 
-def finish(deadline: Deadline, trace: dict[str, Any], run: Callable[[], Outcome]) -> ProbeResult:
-    """Run one check and turn whatever comes of it into a `ProbeResult`."""
+def finish(
+    deadline: Deadline,
+    trace: dict[str, Any],
+    run: Callable[[], Outcome],
+    secrets: Iterable[str] = (),
+) -> ProbeResult:
+    """Run one check and turn whatever comes of it into a `ProbeResult`.
+
+    A target may say again what it was told: `secrets` are left out of the detail.
+    """
     phase: str | None = None
     timeout_phase: str | None = None
     try:
@@ -92,11 +112,20 @@ def finish(deadline: Deadline, trace: dict[str, Any], run: Callable[[], Outcome]
     return ProbeResult(
         ok=ok,
         latency_ms=round(elapsed * 1000, 3),
-        detail=one_line(detail),
+        detail=one_line(_hidden(detail, secrets)),
         phase=phase,
         timeout_phase=timeout_phase,
         trace=Trace(seconds=deadline.seconds, **trace),
     )
+
+
+def _hidden(detail: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        detail = detail.replace(secret, "***")
+        # A quotation may have been cut in the midst of it.
+        for length in range(len(secret) - 1, 3, -1):
+            detail = detail.replace(f"{secret[:length]}\N{HORIZONTAL ELLIPSIS}", "***")
+    return detail
 
 
 def reason(exc: BaseException) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,15 @@ class _Meta:
     help: str
     metavar: str
     shown: str | None
-    secret: bool
+    mask: Callable[[str], str]
+
+
+def _open(text: str) -> str:
+    return text
+
+
+def _hidden(_: str) -> str:
+    return "***"
 
 
 def _setting(
@@ -46,10 +55,13 @@ def _setting(
     *,
     metavar: str = "TEXT",
     shown: str | None = None,
-    secret: bool = False,
+    mask: Callable[[str], str] = _open,
 ) -> Any:
-    """A field whose `parse` raises ValueError with what was expected; `shown` is its default."""
-    return field(default=default, metadata={"": _Meta(parse, help, metavar, shown, secret)})
+    """A field whose `parse` raises ValueError with what was expected.
+
+    `shown` is how its default reads; `mask` makes of a value what anyone may read.
+    """
+    return field(default=default, metadata={"": _Meta(parse, help, metavar, shown, mask)})
 
 
 # -- what a value may be ---------------------------------------------------------------------------
@@ -123,15 +135,18 @@ def _address(text: str) -> str:
     return text
 
 
+def _without_userinfo(text: str) -> str:
+    return f"***@{text.rpartition('@')[2]}" if "@" in text else text
+
+
+def _without_query(text: str) -> str:
+    path, mark, _ = text.partition("?")
+    return f"{path}?***" if mark else path
+
+
 def _path(text: str) -> str:
     if not text.startswith("/") or re.search(r"[\x00-\x20\x7f#]", text):
         raise ValueError("a path that begins with / and has no blanks and no fragment")
-    return text
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.:%-]+|\[[0-9A-Fa-f:.%]+\]", text):
-        raise ValueError("a host name or an IP address to listen on")
     return text
 
 
@@ -142,7 +157,8 @@ def _method(text: str) -> str:
 
 
 def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line for line in text.splitlines() if line.strip())
+    lines = (line.lstrip().removesuffix("\r") for line in text.split("\n"))
+    return tuple(line for line in lines if line.strip())
 
 
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
@@ -169,6 +185,29 @@ def _file(text: str) -> str:
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "no such path"
         raise ValueError(f"a file that can be read ({reason})") from None
+
+
+def _authorities(text: str) -> str:
+    import ssl  # noqa: PLC0415  # few configurations need it
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(_file(text))
+    except ssl.SSLError as exc:
+        raise ValueError(f"a PEM file of certificates ({exc.reason or exc})") from None
+    return text
+
+
+def _key_pair(certificate: str, key: str | None) -> str | None:
+    """What is wrong with a client certificate and its key, if anything."""
+    import ssl  # noqa: PLC0415  # few configurations need it
+
+    try:
+        # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "reason", None) or exc
+        return f"not a PEM file of a certificate whose key, not encrypted, is there ({reason})"
+    return None
 
 
 def _name(text: str) -> str:
@@ -212,7 +251,11 @@ def _escaped(text: str) -> bytes:
 
 
 def _object(text: str) -> str:
-    load(text)
+    try:
+        load(text)
+    except ValueError as exc:
+        said = str(exc).partition(" can't be loaded: ")[2]
+        raise ValueError(f"module:attribute of an object on the path ({said or exc})") from None
     return text
 
 
@@ -226,12 +269,14 @@ class Settings:
     protocol: str = _setting(
         "tcp", _one_of(*PROTOCOLS), "one of `tcp`, `http`, `https`", metavar="WORD"
     )
-    address: str = _setting("1.1.1.1", _address, "host, IP or `unix:/path` to probe")
+    address: str = _setting(
+        "1.1.1.1", _address, "host, IP or `unix:/path` to probe", mask=_without_userinfo
+    )
     port: int | None = _setting(
         None, _whole(1, 65535, "a whole number"), "port to probe, 1 to 65535",
         metavar="NUMBER", shown="`443` for tcp/https, `80` for http",
     )  # fmt: skip
-    path: str = _setting("/", _path, "URL path for http/https")
+    path: str = _setting("/", _path, "URL path for http/https", mask=_without_query)
     check: tuple[str, ...] = _setting(
         (), _lines,
         "what counts as up; repeatable (in the variable one to a line), and all must hold. "
@@ -246,7 +291,7 @@ class Settings:
     )  # fmt: skip
     no_verify_tls: bool = _setting(False, _flag, "skip TLS verification (https only)", metavar="")
     interval: float = _setting(5.0, _seconds, "seconds between checks, above 0", metavar="SECONDS")
-    api_host: str = _setting("127.0.0.1", _host, "bind address of the HTTP API")
+    api_host: str = _setting("127.0.0.1", _name, "bind address of the HTTP API")
     api_port: int = _setting(
         8787, _whole(1, 65535, "a whole number"), "port of the HTTP API", metavar="NUMBER"
     )
@@ -255,14 +300,14 @@ class Settings:
         (), _headers,
         "a header of the request, `Name: value`, `Host` included; repeatable (in the variable "
         "one to a line)",
-        shown="none", secret=True,
+        shown="none", mask=_hidden,
     )  # fmt: skip
     basic_auth: tuple[str, str] | None = _setting(
         None, _user_password, "`user:password` of HTTP basic authentication",
-        shown="none", secret=True,
+        shown="none", mask=_hidden,
     )  # fmt: skip
     ca_file: str | None = _setting(
-        None, _file, "PEM file of the authorities to trust for https", shown="the system's"
+        None, _authorities, "PEM file of the authorities to trust for https", shown="the system's"
     )
     client_cert: str | None = _setting(
         None, _file, "PEM file with the client certificate for https", shown="none"
@@ -277,10 +322,15 @@ class Settings:
     no_follow_redirects: bool = _setting(
         False, _flag, "judge a redirect itself instead of following it", metavar=""
     )
+    max_body_bytes: int = _setting(
+        65536, _whole(0, 16_777_216, "a whole number"),
+        "most of a decoded body that is read, in bytes, and only where a check needs it",
+        metavar="BYTES",
+    )  # fmt: skip
     send: bytes = _setting(
         b"", _escaped,
         "text to send before a TCP banner is read, with escapes as in C: `PING\\r\\n`",
-        shown="none", secret=True,
+        shown="none", mask=_hidden,
     )  # fmt: skip
     probe: str | None = _setting(
         None, _object,
@@ -313,6 +363,9 @@ class Settings:
         0.1, _fraction, "fraction of the interval that a check may come later than its slot",
         metavar="FRACTION",
     )  # fmt: skip
+    history: int = _setting(
+        20, _whole(0, 10_000, "a whole number"), "checks that `recent` keeps", metavar="NUMBER"
+    )
     once: bool = _setting(
         False, _flag, "check once, print one line, exit 0 or 1; no server", metavar=""
     )
@@ -347,7 +400,7 @@ class Setting:
     help: str
     metavar: str
     shown: str
-    secret: bool
+    masked: Callable[[str], str]
 
     @property
     def flag(self) -> str:
@@ -374,7 +427,7 @@ def _declared(one: Field[Any]) -> Setting:
     meta: _Meta = one.metadata[""]
     default = None if one.default is MISSING else one.default
     shown = meta.shown or ("off" if default is False else f"`{default}`")
-    return Setting(one.name, default, meta.parse, meta.help, meta.metavar, shown, meta.secret)
+    return Setting(one.name, default, meta.parse, meta.help, meta.metavar, shown, meta.mask)
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_declared(one) for one in fields(Settings))
@@ -391,11 +444,15 @@ class Loaded:
 
 
 def load_settings(
-    environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+    *,
+    only: Container[str] | None = None,
 ) -> Loaded:
     """Settings from flags (text by setting name), else variables, else defaults.
 
-    Raises ConfigurationError with a line for each bad setting, all at once.
+    Those that are not in `only` (None: all are) are left at their defaults, unread. Raises
+    ConfigurationError with a line for each bad setting, all at once.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -403,6 +460,8 @@ def load_settings(
     injected = {name for name, value in environ.items() if _is_injected(name, value)}
     for setting in SETTINGS:
         try:
+            if only is not None and setting.name not in only:
+                continue
             where, text = _text_of(setting, environ, flags or {}, injected)
             sources[setting.name] = where
             if text is not None:
@@ -436,7 +495,7 @@ def _text_of(
                 [f"{variable}: {filed} is set as well; expected one of the two"]
             )
         try:
-            text = Path(environ[filed]).read_bytes().decode("utf-8", "surrogateescape")
+            text = _content(environ[filed])
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "strerror", None) or "not a path"
             raise ConfigurationError(
@@ -446,6 +505,18 @@ def _text_of(
     return (variable, environ[variable]) if given else ("default", None)
 
 
+def _content(path: str) -> str:
+    return (
+        Path(path).read_text("utf-8", "surrogateescape") if Path(path).is_file() else _drained(path)
+    )
+
+
+@cache
+def _drained(path: str) -> str:
+    # A pipe gives its content once, and the settings are read by the command line and the app.
+    return Path(path).read_text("utf-8", "surrogateescape")
+
+
 def _parsed(setting: Setting, where: str, text: str) -> Any:
     # An empty variable is how compose files and templates spell "not set".
     if not text and not setting.default:
@@ -453,22 +524,28 @@ def _parsed(setting: Setting, where: str, text: str) -> Any:
     try:
         return setting.parse(text)
     except ValueError as exc:
-        shown = "***" if setting.secret else repr(text)
+        masked = setting.masked(text)
+        shown = repr(masked) if masked != "***" else masked
         raise ConfigurationError([f"{where}: {shown} is not {exc}"]) from None
 
 
 def _conflicts(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
     """What is wrong between settings that are right each for itself."""
     problems = []
-    protocol = values.get("protocol", "tcp")
-    if "probe" not in values:
+    protocol = values.get("protocol", "tcp" if sources.get("protocol") == "default" else None)
+    if "probe" not in values and protocol is not None:
         for check in values.get("check", ()):
             try:
                 parse_check(protocol, check)
             except ValueError as exc:
                 problems.append(f"{sources['check']}: {exc}")
-    if "client_key" in values and "client_cert" not in values:
+    if values.get("client_key") and not values.get("client_cert"):
         problems.append(f"{sources['client_key']}: it needs a {PREFIX}CLIENT_CERT as well")
+    elif values.get("client_cert"):
+        wrong = _key_pair(values["client_cert"], values.get("client_key"))
+        if wrong:
+            given = [sources[name] for name in ("client_cert", "client_key") if values.get(name)]
+            problems.append(f"{', '.join(given)}: {values['client_cert']!r} is {wrong}")
     return problems
 
 
@@ -490,12 +567,14 @@ def _strangers(environ: Mapping[str, str], injected: set[str]) -> list[str]:
     import difflib  # noqa: PLC0415  # only for a word that is unknown
 
     known = [setting.variable for setting in SETTINGS]
-    allowed = {*known, *(f"{name}_FILE" for name in known), *injected}
+    known += [f"{name}_FILE" for name in known]
+    allowed = {*known, *injected}
+    words = [name.removeprefix(PREFIX) for name in known]
     found = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in allowed:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), words, 1)
             found.append(
-                f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+                f"{name} is not a setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
             )
     return found

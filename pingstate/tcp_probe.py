@@ -33,6 +33,8 @@ class TCPProbe:
         self.port = port_of(443 if port is None else port)
         self.timeout = timeout_of(2.0 if timeout is None else timeout)
         self._send = send
+        said = send.decode("utf-8", "replace").strip()
+        self._secrets = [said] if len(said) > 3 else []
         self._conditions = parse_checks("tcp", check)
         self._banners = [c for c in self._conditions if isinstance(c, BannerCondition)]
         self._calls = [c for c in self._conditions if isinstance(c, CallCondition)]
@@ -42,7 +44,7 @@ class TCPProbe:
         """Check once; back within `timeout`, whatever the target does."""
         deadline = Deadline(self.timeout, owner=self)
         trace: dict[str, Any] = {}
-        return finish(deadline, trace, lambda: self._check(deadline, trace))
+        return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
 
     def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
         with connect(self.address, self.port, deadline) as sock:

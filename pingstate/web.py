@@ -15,9 +15,10 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from pingstate import logs
+from pingstate.handover import Handover
 from pingstate.monitor import Monitor
-from pingstate.settings import ConfigurationError, load_settings
-from pingstate.wiring import monitor_of
+from pingstate.settings import ConfigurationError, Settings, load_settings
+from pingstate.wiring import monitor_of, probe_of
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 _GUNICORN_BOOT_ERROR = 3
 
 # What a gunicorn arbiter with a preloaded application hands to the worker that it forks next.
-_preloaded: Monitor | None = None
+_preloaded: tuple[Monitor, Settings] | None = None
 
 
 def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> Flask:
@@ -35,26 +36,26 @@ def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -
 
     The Monitor is started in the process that serves: at once, or in each worker that a gunicorn
     arbiter forks; `start=False` leaves it to the caller. Raises ConfigurationError; under gunicorn
-    ends the process with a line for each bad setting instead.
+    or `flask run` ends the process with a line for each bad setting instead.
     """
     try:
         loaded = load_settings(environ)
         monitor = monitor_of(loaded.settings)
     except ConfigurationError as exc:
-        if _gunicorn() is None:
+        if _gunicorn() is None and "FLASK_RUN_FROM_CLI" not in os.environ:
             raise
         for problem in exc.problems:
             print(f"pingstate: {problem}", file=sys.stderr)
         # A worker that ends with any other code is started again and again.
         raise SystemExit(_GUNICORN_BOOT_ERROR if _gunicorn() == "worker" else 2) from None
-    logs.configure(loaded.settings)
+    logs.configure(loaded.settings, ours=_gunicorn() is not None)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     for note in loaded.notes:
         log.info("%s", note)
     app = app_of(monitor, loaded.settings.ready_states)
     if start:
-        _start(monitor)
+        _start(monitor, loaded.settings)
     return app
 
 
@@ -95,6 +96,13 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
     app.register_error_handler(HTTPException, _refused)
+
+    @app.before_request
+    def start_again_after_a_fork() -> None:
+        # An app that was made before a server forked left its Monitor's thread behind.
+        if monitor.left_behind:
+            monitor.start()
+
     return app
 
 
@@ -144,21 +152,26 @@ def serve(
         )
 
 
-def _start(monitor: Monitor) -> None:
+def _start(monitor: Monitor, settings: Settings) -> None:
     """Start the Monitor in the process that serves, once."""
     global _preloaded  # noqa: PLW0603  # a hook of os.register_at_fork can't be taken back
     if _gunicorn() == "arbiter":
         if _preloaded is None:
             os.register_at_fork(after_in_child=_start_preloaded)
-        _preloaded = monitor
+        monitor.hand_over(Handover())
+        _preloaded = monitor, settings
     elif not _reloads():
         monitor.start()
 
 
 def _start_preloaded() -> None:
     global _preloaded
-    monitor, _preloaded = _preloaded, None
-    if monitor is not None:
+    preloaded, _preloaded = _preloaded, None
+    if preloaded is not None:
+        monitor, settings = preloaded
+        if settings.probe is not None:
+            # What a probe of the user's began before the fork, a thread, a connection, is not here.
+            monitor.probe = probe_of(settings)
         monitor.start()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 from pingstate.checks import describe, load
 from pingstate.fsm import threshold_transitions
-from pingstate.monitor import Monitor
+from pingstate.monitor import Monitor, TransitionCallback
 from pingstate.probes import probe
 from pingstate.result import Probe
 from pingstate.settings import PREFIX, ConfigurationError, Settings
 
 
-def monitor_of(settings: Settings) -> Monitor:
+def monitor_of(settings: Settings, on_transition: TransitionCallback | None = None) -> Monitor:
     """A Monitor as the settings say, not started. Raises ConfigurationError."""
     return Monitor(
         probe_of(settings),
@@ -22,6 +21,8 @@ def monitor_of(settings: Settings) -> Monitor:
         fast_interval=settings.fast_interval,
         jitter=settings.jitter,
         slow_ms=settings.slow,
+        history=settings.history,
+        on_transition=on_transition,
     )
 
 
@@ -44,6 +45,7 @@ def probe_of(settings: Settings) -> Probe:
             "client_key": settings.client_key,
             "server_name": settings.server_name,
             "follow_redirects": not settings.no_follow_redirects,
+            "max_body_bytes": settings.max_body_bytes,
         }
     try:
         return probe(
@@ -54,15 +56,6 @@ def probe_of(settings: Settings) -> Probe:
             timeout=settings.timeout,
             **options,
         )
-    except ssl.SSLError as exc:
-        given = [
-            f"{PREFIX}{name}"
-            for name in ("CA_FILE", "CLIENT_CERT", "CLIENT_KEY")
-            if getattr(settings, name.lower()) is not None
-        ]
-        raise ConfigurationError(
-            [f"{', '.join(given)}: not PEM files that OpenSSL can use ({describe(exc)})"]
-        ) from exc
     except (ValueError, OSError) as exc:
         raise ConfigurationError([describe(exc)]) from exc
 

@@ -134,19 +134,21 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _drain(self) -> None:
         """Answer who has asked already, and close; new connections go to the next worker."""
+        for listener in self.sockets:
+            self._accept(listener, most=self._max_clients)
+            self._poller.unregister(listener)
+            listener.close()
         until = time.monotonic() + _DRAIN
         quiet = False
-        # A turn in which nothing came tells that the backlog and the buffers are empty.
+        # A turn in which nothing came tells that the buffers are empty.
         while time.monotonic() < until and not quiet:
             self.notify()
             quiet = not self._turn(0.05) and not self._ready
         for client in tuple(self._clients.values()):
             self._close(client)
-        for listener in self.sockets:
-            listener.close()
 
-    def _accept(self, listener: Any) -> None:
-        for _ in range(64):
+    def _accept(self, listener: Any, most: int = 64) -> None:
+        for _ in range(most):
             try:
                 sock, address = listener.accept()
             except BlockingIOError:

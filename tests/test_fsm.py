@@ -71,6 +71,7 @@ class Counting:
     def __init__(self, failures, successes):
         self.failure_threshold, self.success_threshold = failures, successes
         self.word = "unknown"
+        self.was_up = False
         self.failures = self.successes = 0
 
     def fire(self, event):
@@ -79,7 +80,9 @@ class Counting:
         self.successes = 0 if event == "fail" else self.successes + 1
         if event == "slow" and self.word in ("up", "degraded"):
             self.successes = 0
-        recovered = self.successes >= self.success_threshold or first or self.word == "up"
+        enough = self.successes >= self.success_threshold
+        recovered = enough or not self.was_up or self.word == "up"
+        self.was_up = self.was_up or event != "fail"
         if event == "fail":
             enough = self.failures >= self.failure_threshold
             self.word = "down" if first or enough or self.word == "down" else "degraded"

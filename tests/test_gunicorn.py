@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 
 import pytest
 
-from tests.conftest import free_port, until
+from tests.conftest import ROOT, free_port, until
 
 PROBE = """
 import os, threading
@@ -205,3 +206,77 @@ def test_read_only_home_and_no_place_to_write(sidecar, target):
     one.wait_for_state("up")
     assert one.stop() == 0
     assert len(one.lines) == 2
+
+
+def test_killed_worker_is_followed_by_one_that_knows_the_verdict(sidecar, target):
+    one = sidecar("--protocol", "http", "--port", str(target.port), "--interval", "1")
+    one.wait_for_state("up")
+    before = one.status()
+    target.hold.clear()
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: [pid for pid in one.workers() if pid != before["pid"]])
+    assert one.get("/healthz") == (200, "up")
+    after = one.status()
+    assert after["pid"] != before["pid"]
+    assert after["recent"][0] == before["recent"][0]
+    assert after["uptime_in_state_s"] >= before["uptime_in_state_s"]
+    assert "probe_success 1.0" in one.get("/metrics")[1]
+
+
+def test_app_that_is_made_before_gunicorn_forks_checks_in_the_worker(sidecar, target, tmp_path):
+    port = free_port()
+    (tmp_path / "custom.py").write_text(
+        "from gunicorn.app.base import BaseApplication\n"
+        "from pingstate import create_app\n"
+        "class Custom(BaseApplication):\n"
+        "    def __init__(self, app):\n"
+        "        self.application = app\n"
+        "        super().__init__()\n"
+        "    def load_config(self):\n"
+        f"        self.cfg.set('bind', '127.0.0.1:{port}')\n"
+        "    def load(self):\n"
+        "        return self.application\n"
+        "Custom(create_app()).run()\n"
+    )
+    one = sidecar(
+        command=[sys.executable, str(tmp_path / "custom.py")],
+        PYTHONPATH=str(ROOT),
+        PINGSTATE_PORT=str(target.port),
+        PINGSTATE_API_PORT=str(port),
+        PINGSTATE_INTERVAL="0.2",
+    )
+    one.wait_for_state("up")
+    until(lambda: one.status()["pid"] in one.workers())
+    first = len(one.status()["recent"])
+    until(lambda: len(one.status()["recent"]) > first)
+
+
+def test_request_that_came_before_sigterm_is_answered(sidecar, target):
+    one = sidecar("--port", str(target.port))
+    one.wait_for_state("up")
+    clients = [socket.create_connection(("127.0.0.1", one.port), 10) for _ in range(50)]
+    for client in clients:
+        client.sendall(b"GET /state HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    one.process.send_signal(signal.SIGTERM)
+    for client in clients:
+        with client, client.makefile("rb") as answer:
+            assert answer.read().endswith(b"\r\n\r\nup")
+    assert one.wait() == 0
+
+
+def test_probe_of_the_users_is_made_in_the_worker_that_runs_it(sidecar, tmp_path):
+    (tmp_path / "beating.py").write_text(
+        "import threading, time, logging\n"
+        "from pingstate import ProbeResult\n"
+        "logging.basicConfig()\n"
+        "class Beating:\n"
+        "    name = 'beating'\n"
+        "    def __init__(self):\n"
+        "        self.thread = threading.Thread(target=time.sleep, args=(600,), daemon=True)\n"
+        "        self.thread.start()\n"
+        "    def check(self):\n"
+        "        return ProbeResult(ok=self.thread.is_alive(), detail='alive')\n"
+    )
+    one = sidecar(PYTHONPATH=str(tmp_path), PINGSTATE_PROBE="beating:Beating")
+    one.wait_for_state("up")
+    assert "unknown -> up: alive" in one.output

@@ -432,7 +432,7 @@ def test_monitor_of_a_forked_process_starts_anew():
     pid = os.fork()
     if pid == 0:
         monitor.start()
-        os.write(writer, b"up" if monitor.wait_checked(LONG) else b"no")
+        os.write(writer, b"up" if monitor.wait_for_verdict(LONG) else b"no")
         os._exit(0)
     monitor._changed.release()
     os.close(writer)

@@ -429,7 +429,7 @@ def test_private_authority_is_trusted_when_named_and_not_otherwise(authority, mo
     for result in (trusted, stranger, blind):
         assert result.trace.certificate.expires == expires.timestamp()
         assert "trustme" in result.trace.certificate.issuer
-        assert result.trace.certificate.subject
+        assert result.trace.certificate.subject == "localhost"
 
 
 def test_server_name_is_what_is_verified(authority):

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pingstate.settings import SETTINGS, ConfigurationError, load_settings
 from tests.conftest import run
 
+
+def _pem() -> str:
+    """A certificate and its key in one file that lasts as long as the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="pingstate-test-"))
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "client.pem"
+    trustme.CA().issue_cert("client").private_key_and_cert_chain_pem.write_to_path(path)
+    return str(path)
+
+
+PEM = _pem()
 GOOD = {
     "protocol": ("http", "http"),
     "address": ("db.internal", "db.internal"),
@@ -21,11 +38,13 @@ GOOD = {
     "method": ("head", "HEAD"),
     "header": ("X-A: 1\nHost: h", (("X-A", "1"), ("Host", "h"))),
     "basic_auth": ("user:pass:word", ("user", "pass:word")),
-    "ca_file": (__file__, __file__),
-    "client_cert": (__file__, __file__),
-    "client_key": (__file__, __file__),
+    "ca_file": (PEM, PEM),
+    "client_cert": (PEM, PEM),
+    "client_key": (PEM, PEM),
     "server_name": ("db.internal", "db.internal"),
     "no_follow_redirects": ("1", True),
+    "max_body_bytes": ("1024", 1024),
+    "history": ("5", 5),
     "send": (r"PING\r\n\x00\101\\", b"PING\r\n\x00A\\"),
     "probe": ("pingstate.tcp_probe:TCPProbe", "pingstate.tcp_probe:TCPProbe"),
     "failure_threshold": ("3", 3),
@@ -51,16 +70,18 @@ BAD = {
     "timeout": ["0", "-1", "nan", "inf", "1s", "86401"],
     "no_verify_tls": ["maybe", "2"],
     "interval": ["abc", "0", "-1", "nan", "inf", "1e400", ""],
-    "api_host": ["", "a b", "http://x"],
+    "api_host": ["", "a b", "http://x", "0.0.0.0:8787", "unix:/x"],
     "api_port": ["0", "65536", "x"],
     "method": ["GE T", ""],
     "header": ["nonsense", "X: 1\nbad header: x"],
     "basic_auth": ["nocolon", "a\r\n:b"],
-    "ca_file": ["/no/such/file", "/"],
-    "client_cert": ["/no/such/file"],
+    "ca_file": ["/no/such/file", "/", __file__],
+    "client_cert": ["/no/such/file", __file__],
     "client_key": ["/no/such/file"],
     "server_name": ["a b", "unix:/x"],
     "no_follow_redirects": ["x"],
+    "max_body_bytes": ["-1", "x", "16777217"],
+    "history": ["-1", "x", "10001"],
     "send": [r"secret\q", "secret\\", r"\777"],
     "probe": ["nocolon", "no.such:thing", "json:no_such"],
     "failure_threshold": ["0", "-1", "x", "1.5"],
@@ -89,7 +110,7 @@ def test_good_value_from_variable_file_and_flag(setting, tmp_path):
     text, value = GOOD[setting.name]
     file = tmp_path / "value"
     file.write_text(text + "\n")
-    company = {"PINGSTATE_CLIENT_CERT": __file__} if setting.name == "client_key" else {}
+    company = {"PINGSTATE_CLIENT_CERT": PEM} if setting.name == "client_key" else {}
     for environ, flags, source in (
         ({setting.variable: text}, {}, setting.variable),
         ({f"{setting.variable}_FILE": str(file)}, {}, f"{setting.variable}_FILE"),
@@ -111,12 +132,11 @@ def test_bad_value_is_one_line_that_names_it(setting):
         (problem,) = caught.value.problems
         assert problem.startswith(f"{setting.variable}: ")
         assert "\n" not in problem
-        if setting.secret:
+        if setting.masked("x") == "***":
             assert text not in problem
         else:
-            assert (
-                repr(text) in problem or repr(text.splitlines()[-1]) in problem or text in problem
-            )
+            shown = setting.masked(text.splitlines()[-1] if text else text)
+            assert repr(shown) in problem or shown in problem
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -128,7 +148,8 @@ def test_default_is_what_an_empty_environment_gives(setting):
 
 def test_all_bad_settings_are_told_at_once():
     environ = {setting.variable: BAD[setting.name][0] for setting in SETTINGS}
-    del environ["PINGSTATE_PROBE"]
+    # A check is for a protocol, so it is not judged where that is wrong; nor with a probe.
+    del environ["PINGSTATE_PROBE"], environ["PINGSTATE_CHECK"]
     with pytest.raises(ConfigurationError) as caught:
         load_settings(environ)
     told = {problem.partition(":")[0] for problem in caught.value.problems}
@@ -184,6 +205,7 @@ def test_one_trailing_newline_of_a_file_is_dropped(tmp_path):
         ("PINGSTATE_ADRESS", "PINGSTATE_ADDRESS"),
         ("PINGSTATE_INTERVALL", "PINGSTATE_INTERVAL"),
         ("PINGSTATE_VERIFY_TLS", "PINGSTATE_NO_VERIFY_TLS"),
+        ("PINGSTATE_ADRESS_FILE", "PINGSTATE_ADDRESS_FILE"),
     ],
 )
 def test_unknown_variable_is_a_warning_with_the_nearest_name(name, near):
@@ -221,7 +243,7 @@ def test_port_of_ones_own_beside_injected_variables_holds():
 
 def test_client_key_needs_its_certificate():
     with pytest.raises(ConfigurationError, match=r"PINGSTATE_CLIENT_KEY: it needs"):
-        load_settings({"PINGSTATE_CLIENT_KEY": __file__})
+        load_settings({"PINGSTATE_CLIENT_KEY": PEM})
 
 
 def test_every_setting_has_a_flag_that_help_shows_with_its_variable():
@@ -229,3 +251,55 @@ def test_every_setting_has_a_flag_that_help_shows_with_its_variable():
     for setting in SETTINGS:
         assert setting.flag in text
         assert setting.variable in text
+
+
+def test_key_that_is_encrypted_or_of_another_certificate_is_an_error_at_once(tmp_path):
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    for encryption in (BestAvailableEncryption(b"secret"), NoEncryption()):
+        path = tmp_path / "key.pem"
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        environ = {"PINGSTATE_CLIENT_CERT": PEM, "PINGSTATE_CLIENT_KEY": str(path)}
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(environ | {"PINGSTATE_INTERVAL": "x"})
+        assert len(caught.value.problems) == 2
+        assert caught.value.problems[1].startswith("PINGSTATE_CLIENT_CERT, PINGSTATE_CLIENT_KEY: ")
+
+
+def test_wrong_protocol_says_nothing_of_a_check():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_PROTOCOL": "udp", "PINGSTATE_CHECK": "status:200"})
+    assert len(caught.value.problems) == 1
+
+
+def test_secrets_of_addresses_and_paths_are_not_told():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            {"PINGSTATE_ADDRESS": "http://u:hunter2@h/", "PINGSTATE_PATH": "/x?token=hunter2 x"}
+        )
+    assert len(caught.value.problems) == 2
+    assert "hunter2" not in str(caught.value)
+
+
+def test_pipe_that_is_read_once_is_remembered(tmp_path):
+    import os
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=("user:pass\n",)).start()
+    for _ in range(3):
+        loaded = load_settings({"PINGSTATE_BASIC_AUTH_FILE": str(pipe)})
+        assert loaded.settings.basic_auth == ("user", "pass")
+
+
+def test_only_what_is_asked_for_is_read():
+    loaded = load_settings({"PINGSTATE_PORT": "x", "PINGSTATE_API_PORT": "80"}, only=["api_port"])
+    assert loaded.settings.api_port == 80
