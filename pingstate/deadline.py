@@ -82,6 +82,8 @@ class PlainSocket(socket.socket):
     def settimeout(self, value: float | None, /) -> None:
         self._own = value
         super().settimeout(value)
+        if value is None or value > 0:
+            self._arm()  # for who takes the socket over, as a context's wrap_socket does
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
         self.settimeout(None if flag else 0.0)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -151,10 +151,10 @@ class HTTPProbe:
         return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
 
     def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
-        request, address, port = self._request, self.address, self.port
+        hop = _Hop(self._request, self.address, self.port)
         while True:
             try:
-                with _ask(request, address, port, self._tls, deadline, trace) as response:
+                with _ask(hop, self._tls, deadline, trace) as response:
                     location = self._redirection(response)
                     if location is None:
                         return self._judge(response, deadline)
@@ -164,12 +164,10 @@ class HTTPProbe:
             if trace["redirects"] >= MAX_REDIRECTS:
                 raise PhaseError(f"more than {MAX_REDIRECTS} redirects")
             trace["redirects"] += 1
-            request, address, port = self._redirected(request, location, status)
+            hop = self._redirected(hop.request, location, status)
 
-    def _redirected(
-        self, request: requests.PreparedRequest, location: str, status: int
-    ) -> tuple[requests.PreparedRequest, str, int]:
-        """The next hop's request, address and port. Raises PhaseError where there is no going."""
+    def _redirected(self, request: requests.PreparedRequest, location: str, status: int) -> _Hop:
+        """The next hop. Raises PhaseError where there is no going."""
         base = urlsplit(str(request.url))
         try:
             # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
@@ -178,8 +176,9 @@ class HTTPProbe:
             if parts.scheme not in _PORTS:
                 raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
             port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
+            name = host_of(parts.hostname or "")
             at_home = parts.hostname in self._aliases
-            address = self.address if at_home else host_of(parts.hostname or "")
+            address = self.address if at_home else name
             target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         except ValueError:
             # Not what it was: there may be a secret in it.
@@ -196,7 +195,8 @@ class HTTPProbe:
             for name, value in (self._request.headers.items() if kept else ())
             if name != "Content-Length"
         }
-        return _request(method, parts.scheme, address, port, target, headers), address, port
+        following = _request(method, parts.scheme, name, port, target, headers)
+        return _Hop(following, address, port, None if kept else name)
 
     def _redirection(self, response: requests.Response) -> str | None:
         status = response.status_code
@@ -262,6 +262,15 @@ class HTTPProbe:
         return bytes(body), decided
 
 
+class _Hop(NamedTuple):
+    """A request and where it goes; `name` is who must be there by TLS, None for the target."""
+
+    request: requests.PreparedRequest
+    address: str
+    port: int
+    name: str | None = None
+
+
 class _TLS:
     """How to shake hands: contexts are costly, so each is made once, when it is first needed."""
 
@@ -275,7 +284,6 @@ class _TLS:
         client_key: str | None,
         server_name: str | None,
     ) -> None:
-        self._home = home
         self._verify = verify
         self._ca_file = ca_file
         self._client = (client_cert, client_key)
@@ -312,19 +320,19 @@ class _TLS:
         return context
 
     def shake(
-        self, sock: PlainSocket, address: str, port: int, deadline: Deadline, trace: dict[str, Any]
+        self, sock: PlainSocket, hop: _Hop, deadline: Deadline, trace: dict[str, Any]
     ) -> TLSStream:
         """Shake hands; the certificate is noted also when it is not accepted."""
-        at_home = address == self._home
-        name = self._name if at_home else address
+        name = self._name if hop.name is None else hop.name
+        context = self.context if hop.name is None else self._elsewhere
         try:
-            tls = TLSStream(sock, self.context if at_home else self._elsewhere, name, deadline)
+            tls = TLSStream(sock, context, name, deadline)
         except ssl.SSLCertVerificationError:
             # The standard library shows no certificate that it did not accept, so ask once more;
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
             with suppress(OSError):
                 again = Deadline(min(deadline.left() / 2, 1.0), owner=deadline.owner)
-                with connect(address, port, again) as second:
+                with connect(hop.address, hop.port, again) as second:
                     again.allow(MAX_HANDSHAKE_BYTES)
                     shown = TLSStream(second, self._unverified, name, again)
                     trace.update(_presented(shown))
@@ -432,12 +440,7 @@ class _Adapter(HTTPAdapter):
 
 @contextmanager
 def _ask(
-    request: requests.PreparedRequest,
-    address: str,
-    port: int,
-    tls: _TLS,
-    deadline: Deadline,
-    trace: dict[str, Any],
+    hop: _Hop, tls: _TLS, deadline: Deadline, trace: dict[str, Any]
 ) -> Iterator[requests.Response]:
     """One request over a new connection, and its answer with the body still unread."""
     # What an earlier hop answered is not the final answer.
@@ -450,18 +453,18 @@ def _ask(
         "earliest_expiry",
     ):
         trace.pop(fact, None)
-    sock = connect(address, port, deadline)
+    sock = connect(hop.address, hop.port, deadline)
     try:
         trace["ip_protocol"] = ip_protocol(sock)
         stream: PlainSocket | TLSStream = sock
-        if str(request.url).startswith("https:"):
+        if str(hop.request.url).startswith("https:"):
             deadline.allow(MAX_HANDSHAKE_BYTES)
-            stream = tls.shake(sock, address, port, deadline, trace)
+            stream = tls.shake(sock, hop, deadline, trace)
         deadline.enter("send")
         deadline.allow(MAX_HEAD_BYTES)
-        pool = HTTPConnectionPool("localhost", port, stream=stream, deadline=deadline)
+        pool = HTTPConnectionPool("localhost", hop.port, stream=stream, deadline=deadline)
         pool.ConnectionCls = _Connection
-        response = _Adapter(pool).send(request, stream=True)
+        response = _Adapter(pool).send(hop.request, stream=True)
         trace["status"] = response.status_code
         trace["version"] = {10: "1.0", 11: "1.1"}.get(response.raw.version)
         length = response.headers.get("Content-Length", "")
