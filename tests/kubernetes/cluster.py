@@ -139,7 +139,14 @@ def namespace() -> Iterator[Namespace]:
     )
     try:
         # Made by a controller a moment later; Pods that come before it are refused.
-        here.until("the default ServiceAccount", lambda: here.exists("serviceaccount", "default"))
+        try:
+            here.until(
+                "the default ServiceAccount", lambda: here.exists("serviceaccount", "default")
+            )
+        except Exception:
+            # No fixture is there yet from which a report could be made.
+            print(here.report())
+            raise
         yield here
     finally:
         here.kubectl("delete", "namespace", name, "--wait=false")

@@ -40,6 +40,6 @@ def pytest_runtest_makereport(
     """Put what the cluster has to say beside a failure, before the namespace is deleted."""
     report = yield
     here = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and report.when == "call" and here:
+    if report.failed and report.when in ("setup", "call") and here:
         report.sections.append((f"cluster, namespace {here.name}", here.report()))
     return report

@@ -15,6 +15,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
+from pingstate.settings import load_settings
 from tests.kubernetes.manifests import (
     K8S,
     KUSTOMIZATIONS,
@@ -82,9 +83,10 @@ def test_a_file_holds_one_object(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS)
 def test_a_kustomization_opens_with_what_it_is_for(folder: str) -> None:
-    first, second, *_ = (K8S / folder / "kustomization.yaml").read_text().splitlines()
+    first, second, third, *_ = (K8S / folder / "kustomization.yaml").read_text().splitlines()
     assert first.startswith("# ")
     assert second.startswith("# ")
+    assert not third.startswith("#")
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -160,6 +162,7 @@ def test_a_network_policy_lets_clients_reach_the_pods_it_selects(
         (port,) = rule["ports"]
         (container,) = template["spec"]["containers"]
         assert port["port"] in [one["name"] for one in container["ports"]]
+        assert rule["from"] == [{"namespaceSelector": {}}]
         assert policy["spec"]["policyTypes"] == ["Ingress"]
 
 
@@ -293,10 +296,21 @@ def test_every_mount_has_a_volume_and_every_config_map_is_there(
                 assert named(objects, "ConfigMap", volume["configMap"]["name"])["data"]
 
 
+def test_no_two_kustomizations_share_an_object(everything: dict[str, list[Object]]) -> None:
+    # Else deleting one would break another. ../app is there only to be included.
+    objects = [
+        (one["kind"], one["metadata"]["name"])
+        for folder, objects in everything.items()
+        for one in objects
+        if folder != "examples/app"
+    ]
+    assert {kind for kind, _ in objects} > {"ConfigMap", "Deployment", "Service"}
+    assert len(set(objects)) == len(objects)
+
+
 def test_every_setting_of_every_sidecar_is_known_and_valid(
-    everything: dict[str, list[Object]], tmp_path: Path
+    everything: dict[str, list[Object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The program itself is asked, as the container would start it.
     checked = 0
     for objects, template, container in sidecars(everything):
         folder = tmp_path / str(checked)
@@ -306,21 +320,41 @@ def test_every_setting_of_every_sidecar_is_known_and_valid(
                 data = named(objects, "ConfigMap", volume["configMap"]["name"])["data"]
                 for name, text in data.items():
                     (folder / name).write_text(text)
+        monkeypatch.syspath_prepend(folder)
+        variables = environment(objects, container)
+        assert load_settings(variables).warnings == ()
+        # The arguments are the program's own to judge, as the container would start it.
         result = subprocess.run(
             [sys.executable, "-m", "pingstate", *container.get("args", []), "--print-config"],
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(folder),
-                **environment(objects, container),
-            },
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), **variables},
             capture_output=True,
             text=True,
             check=False,
         )
         assert result.returncode == 0, result.stderr
-        assert "not a setting" not in result.stderr
         checked += 1
     assert checked == 5
+
+
+def test_a_misspelt_setting_of_a_sidecar_would_be_seen(tmp_path: Path) -> None:
+    # Else the test above would say nothing.
+    objects = render(edited_base(tmp_path, "PINGSTATE_LOG_FORMAT=json", "PINGSTATE_INTERVALL=30"))
+    ((_, template),) = pod_templates(objects)
+    (container,) = template["spec"]["containers"]
+    (warning,) = load_settings(environment(objects, container)).warnings
+    assert "PINGSTATE_INTERVALL" in warning
+
+
+def edited_base(folder: Path, *replacements: str) -> Path:
+    """A copy of k8s/base whose pingstate.env has each odd text replaced by the one after it."""
+    shutil.copytree(K8S, folder / "k8s")
+    settings = folder / "k8s/base/pingstate.env"
+    text = settings.read_text()
+    for old, new in zip(replacements[::2], replacements[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    settings.write_text(text)
+    return settings.parent
 
 
 def test_no_sidecar_is_left_with_the_default_target(everything: dict[str, list[Object]]) -> None:
@@ -343,6 +377,23 @@ def test_the_target_annotation_is_the_target_of_the_settings(
                 assert f'"{host}", {port}' in code
             else:
                 assert target == f"{settings['PINGSTATE_ADDRESS']}:{settings['PINGSTATE_PORT']}"
+
+
+@pytest.mark.parametrize(("address", "port"), [("database.shop.svc", 5432), ("fd00::7", 80)])
+def test_the_target_annotation_follows_the_settings_of_the_base_and_no_other(
+    tmp_path: Path, address: str, port: int
+) -> None:
+    base = edited_base(
+        tmp_path,
+        "PINGSTATE_ADDRESS=kubernetes.default.svc",
+        f"PINGSTATE_ADDRESS={address}",
+        "PINGSTATE_PORT=443",
+        f"PINGSTATE_PORT={port}",
+    )
+    ((_, template),) = pod_templates(render(base))
+    assert template["metadata"]["annotations"] == {"pingstate/target": f"{address}:{port}"}
+    ((_, template),) = pod_templates(render(base.parent / "examples/custom-probe"))
+    assert template["metadata"]["annotations"] == {"pingstate/target": "replica:8080"}
 
 
 def test_images_are_pinned_and_ours_is_of_this_version(

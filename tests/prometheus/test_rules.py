@@ -108,12 +108,22 @@ def test_each_alert_fires_on_its_trouble_and_not_beside_it(groups: Object, tmp_p
     promtool("test", "rules", tmp_path / "rules_test.yaml")
 
 
-def test_promtool_would_have_told(groups: Object, tmp_path: Path) -> None:
-    # Else the test above would say nothing: an alert that never fires must fail it.
-    text = yaml.safe_dump(groups).replace('state="down"', 'state="up"')
-    (tmp_path / "rules.yaml").write_text(text)
+@pytest.mark.parametrize(
+    ("right", "wrong", "alert"),
+    [
+        ('state="down"', 'state="up"', "PingstateTargetDown"),
+        ("max_over_time(pingstate_stale[10m])", "pingstate_stale", "PingstateSidecarStale"),
+    ],
+)
+def test_promtool_would_have_told(
+    groups: Object, tmp_path: Path, right: str, wrong: str, alert: str
+) -> None:
+    # Else the test above would say nothing: an alert that doesn't fire must fail it.
+    text = yaml.safe_dump(groups)
+    assert right in text
+    (tmp_path / "rules.yaml").write_text(text.replace(right, wrong))
     shutil.copy(Path(__file__).with_name("rules_test.yaml"), tmp_path)
-    with pytest.raises(AssertionError, match="PingstateTargetDown"):
+    with pytest.raises(AssertionError, match=alert):
         promtool("test", "rules", tmp_path / "rules_test.yaml")
 
 
