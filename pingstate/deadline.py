@@ -78,21 +78,28 @@ class PlainSocket(socket.socket):
     deadline: Deadline | None = None
     eof = False
     _own: float | None = None
+    _armed: float | None = None
 
     def settimeout(self, value: float | None, /) -> None:
-        self._own = value
-        super().settimeout(value)
-        if value is None or value > 0:
-            self._arm()  # for who takes the socket over, as a context's wrap_socket does
+        if self.deadline is None or value == 0:
+            super().settimeout(value)
+        if value != self._own:
+            self._own, self._armed = value, None
+        # Now too, for who takes the socket over, as a context's wrap_socket does.
+        self._arm()
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
         self.settimeout(None if flag else 0.0)
 
     def _arm(self) -> None:
-        """Set the timeout of the next call to what is left."""
-        if self.deadline is not None:
-            left = self.deadline.left()
+        """Set the timeout of the next call to what is left, give or take 10 ms."""
+        if self.deadline is None or self._own == 0:
+            return
+        left = self.deadline.left()
+        # It is a system call each time, and there are several calls in a check of one millisecond.
+        if self._armed is None or self._armed - left > 0.01:  # seconds
             super().settimeout(left if self._own is None else min(left, self._own))
+            self._armed = left
 
     def _book(self, count: int, asked: int) -> None:
         if count == 0 and asked != 0:
