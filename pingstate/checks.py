@@ -10,6 +10,7 @@ from typing import Any
 Outcome = tuple[bool, str]
 """Whether the condition holds, and one line that says what was seen."""
 
+_CUT = "\N{HORIZONTAL ELLIPSIS}"
 _CREDENTIALS = re.compile(r"//[^/\s@]*@")
 
 
@@ -17,12 +18,16 @@ def one_line(text: str, limit: int = 200) -> str:
     """`text` as one printable line of at most `limit` characters, without URL credentials."""
     safe = _CREDENTIALS.sub("//***@", text[: 4 * limit])
     safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in safe)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return safe if len(safe) <= limit else safe[: limit - 1] + _CUT
 
 
 def excerpt(data: bytes) -> str:
     """The beginning of remote bytes, to be quoted in a detail."""
-    text = one_line(data[:80].decode("utf-8", "replace"), 60)
+    head = data[:256]
+    text = one_line(head.decode("utf-8", "replace"), 60)
+    # Where it is cut must show: a secret that is cut in two is found by it.
+    if len(data) > len(head) and not text.endswith(_CUT):
+        text += _CUT
     return f"'{text}'" if data else "nothing"
 
 
@@ -244,17 +249,17 @@ def _json(rest: str) -> HTTPCondition:
             found: Any = json.loads(body)
             for step in steps:
                 found = found[_index(step)] if isinstance(found, list) else found[step]
-            seen = json.dumps(found, sort_keys=True)
+            seen = json.dumps(found, sort_keys=True, ensure_ascii=False)
         except (ValueError, RecursionError):
             return False, f"the body is not JSON: {excerpt(body)}"
         except (LookupError, TypeError):
             return False, f"the body has no {excerpt(pointer.encode())}"
         # 1 == True in Python, not in JSON; 1 == 1.0 in both; a bare word is a string.
         numbers = not {type(found), type(value)} - {int, float}
-        ok = seen == json.dumps(value, sort_keys=True) or found == wanted
+        ok = seen == json.dumps(value, sort_keys=True, ensure_ascii=False) or found == wanted
         ok = ok or (numbers and found == value)
         sign = "is" if ok else f"is not {excerpt(wanted.encode())} but"
-        return ok, f"{pointer or 'the body'} {sign} {excerpt(seen.encode())}"
+        return ok, f"{pointer or 'the body'} {sign} {excerpt(seen.encode('utf-8', 'replace'))}"
 
     return HTTPCondition(on_body=on_body)
 

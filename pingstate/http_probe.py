@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -120,7 +120,9 @@ class HTTPProbe:
         if called.hostname:
             self._ports.add(called.port or _PORTS[scheme])
         self._request = _request(method_of(method), scheme, self.address, self.port, target, fields)
-        words = [word for value in fields.values() for word in (value, *value.split())]
+        # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
+        values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
+        words = [word for value in values for word in (value, *value.split())]
         if basic_auth is not None:
             user_password = ":".join(basic_auth).encode("utf-8", "surrogateescape")
             token = base64.b64encode(user_password).decode("ascii")
@@ -128,8 +130,7 @@ class HTTPProbe:
             words += [token, basic_auth[1]]
         shown, _, query = target.partition("?")
         words += [query, *re.split("[=&]", query)]
-        # Longest first, and none so short that it stands in a detail by chance.
-        self._secrets = sorted({word for word in words if len(word) > 3}, key=len, reverse=True)
+        self._secrets = _spellings(words)
         colon = ":" if self.address.startswith("unix:") else ""
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
 
@@ -377,7 +378,7 @@ class _Response(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("closed without an answer")
         found = _STATUS_LINE.fullmatch(line)
         if found is None or len(line) > _MAX_LINE:
-            raise http.client.BadStatusLine(line[:80].decode("latin-1"))
+            raise http.client.BadStatusLine(line[:512].decode("latin-1"))
         status = int(found[2])
         interim = 100 <= status <= 199 and status != 101
         return found[1].decode(), 100 if interim else status, (found[3] or b"").decode("latin-1")
@@ -498,6 +499,16 @@ def _request(
     # Not by requests, which rewrites a path that it would have written otherwise.
     prepared.url = f"{scheme}://{host}{target}"
     return prepared
+
+
+def _spellings(words: Iterable[str]) -> list[str]:
+    """The ways in which a target may say secrets again, longest first.
+
+    None is so short that it stands in a detail by chance.
+    """
+    spelled = {unquote_plus(word) for word in words}.union(words)
+    spelled |= {word.replace("\\", "\\\\").replace('"', '\\"') for word in spelled}
+    return sorted((word for word in spelled if len(word) > 3), key=len, reverse=True)
 
 
 def _reason(exc: BaseException) -> str:

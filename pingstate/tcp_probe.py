@@ -33,8 +33,9 @@ class TCPProbe:
         self.port = port_of(443 if port is None else port)
         self.timeout = timeout_of(2.0 if timeout is None else timeout)
         self._send = send
-        said = send.decode("utf-8", "replace").strip()
-        self._secrets = [said] if len(said) > 3 else []
+        # A target may say again what it was told; none so short that it stands there by chance.
+        words = send.decode("utf-8", "replace").split()
+        self._secrets = sorted((word for word in words if len(word) > 3), key=len, reverse=True)
         self._conditions = parse_checks("tcp", check)
         self._banners = [c for c in self._conditions if isinstance(c, BannerCondition)]
         self._calls = [c for c in self._conditions if isinstance(c, CallCondition)]

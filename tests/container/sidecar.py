@@ -61,11 +61,19 @@ def health_of(container: Container) -> str:
     return status
 
 
+def health_log(container: Container) -> list[dict[str, Any]]:
+    """The last five health checks of a container, as the engine holds them."""
+    container.reload()
+    log: list[dict[str, Any]] = container.attrs["State"]["Health"]["Log"]
+    return log
+
+
 @dataclass
 class Sidecar:
     """A running sidecar, and the states that its API has told of since the last `follow`."""
 
     container: DockerContainer
+    port: int = API_PORT  # of the API, inside
     states: list[str] = field(default_factory=list)
     checks: int = 0
     _last_seen: float = 0.0
@@ -75,7 +83,7 @@ class Sidecar:
         return self.container.get_wrapped_container()
 
     def get(self, path: str) -> tuple[int, str]:
-        port = self.container.get_exposed_port(API_PORT)
+        port = self.container.get_exposed_port(self.port)
         return get(f"http://{self.container.get_container_host_ip()}:{port}{path}")
 
     def snapshot(self) -> dict[str, Any]:
@@ -119,16 +127,22 @@ class Sidecar:
 
 @contextmanager
 def running_sidecar(
-    image: str, network: Network, environment: Mapping[str, str], files: Mapping[str, bytes]
+    image: str,
+    network: Network,
+    environment: Mapping[str, str],
+    files: Mapping[str, bytes],
+    *,
+    port: int = API_PORT,
 ) -> Iterator[Sidecar]:
+    """Run a sidecar until its API, on this port, has answered; `files` go in by their paths."""
     container = DockerContainer(image).with_envs(**{**RHYTHM, **environment})
-    container.with_exposed_ports(API_PORT).with_network(network)
+    container.with_exposed_ports(port).with_network(network)
     # The engine copies no file into a read-only container.
     container.with_kwargs(**{**HARDENED, "read_only": not files})
     for path, content in files.items():
         container.with_copy_into_container(content, path)
     with container:
-        sidecar = Sidecar(container)
+        sidecar = Sidecar(container, port)
 
         def answers() -> bool:
             try:

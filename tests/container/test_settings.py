@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import docker
 import pytest
 import trustme
+from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from .sidecar import Sidecar, eventually, run_to_end, running_server, running_sidecar
+from .sidecar import (
+    Sidecar,
+    eventually,
+    health_log,
+    health_of,
+    run_to_end,
+    running_server,
+    running_sidecar,
+)
 
 SITE = b"""
 server {
@@ -30,6 +43,14 @@ server {
     location = /moved { return 302 /; }
     location = /teapot { return 418; }
     location = /json { default_type application/json; return 200 '{"db": {"ready": true}}'; }
+    location = /echo/header { return 200 "$http_x_probe"; }
+    location = /echo/basic { return 200 "$http_authorization"; }
+    location = /echo/query { return 200 "$request_uri"; }
+    location = /echo/head { add_header X-Echo "$http_x_probe"; return 200; }
+    location = /echo/json {
+        default_type application/json;
+        return 200 '{"echo": "$http_x_probe $http_authorization $args"}';
+    }
     root /usr/share/nginx/html;
 }
 server {
@@ -76,6 +97,17 @@ FILES = {
     ),
 }
 
+SLOW_IMPORT_S = 6.0  # longer than the image's HEALTHCHECK may take
+
+SLOW = (
+    f"import time; time.sleep({SLOW_IMPORT_S})\n"
+    "class Slow:\n"
+    "    name = 'slow'\n"
+    "    def check(self):\n"
+    "        from pingstate import ProbeResult\n"
+    "        return ProbeResult(ok=True)\n"
+).encode()
+
 HTTP = {"PINGSTATE_PROTOCOL": "http", "PINGSTATE_ADDRESS": "target", "PINGSTATE_PORT": "8080"}
 HTTPS = {
     **HTTP,
@@ -91,6 +123,12 @@ MUTUAL = {
     "PINGSTATE_CLIENT_KEY": "/client.key",
 }
 UNIX = {"PINGSTATE_ADDRESS": "unix:/run/shared/nginx.sock"}
+BANNER = {
+    **HTTP,
+    "PINGSTATE_PROTOCOL": "tcp",
+    "PINGSTATE_SEND": r"GET / HTTP/1.0\r\n\r\n",
+    "PINGSTATE_CHECK": "banner_matches:^HTTP/1[.][01] 2[0-9]{2} ",
+}
 
 
 def http(path: str = "/", **settings: str) -> dict[str, str]:
@@ -123,6 +161,8 @@ UP = {
         "PINGSTATE_NO_VERIFY_TLS": "true",
     },
     "client certificate": MUTUAL,
+    "banner matches": BANNER,
+    "no more than max body bytes": http("/long", check="body_contains:end", max_body_bytes="80000"),
     "unix socket by tcp": UNIX,
     "unix socket by http": {
         **UNIX,
@@ -141,6 +181,12 @@ DOWN = {
     "status range": (http("/teapot", check="status:200-299"), "418"),
     "body matches": (http("/", check="body_matches:^no"), "'^no'"),
     "json": (http("/json", check="json:/db/ready=false"), "/db/ready"),
+    "banner matches": ({**BANNER, "PINGSTATE_CHECK": "banner_matches:^SSH-"}, "'^SSH-'"),
+    "more than max body bytes": (
+        http("/", check="body_contains:plain", max_body_bytes="3"),
+        "'plain' is not in 'pla'",
+    ),
+    "more than max body bytes by default": (http("/long", check="body_contains:end"), "'end'"),
     "header check": (http("/", check="header:Content-Type=text/html"), "Content-Type"),
     "one of two checks": (http("/", check="status:200\nbody_contains:other"), "'other'"),
     "check of my own": (http("/json", check="call:mine:is_plain"), "mine"),
@@ -171,6 +217,7 @@ def site(server_image: Callable[[str], str], shared_volume: str) -> Iterator[Net
         "/etc/nginx/target.pem": SERVER,
         "/etc/nginx/authority.pem": AUTHORITY.cert_pem.bytes(),
         "/etc/nginx/passwords": b"probe:{PLAIN}open sesame\n",
+        "/usr/share/nginx/html/long": b"x" * 70_000 + b"end",
     }
     with (
         Network() as network,
@@ -233,6 +280,25 @@ def test_wait_ends_with_124_and_the_reason_when_the_time_is_over(image: str, sit
     code, out, _ = run_to_end(image, environment=settings, network=site)
     assert code == 124
     assert "418" in out
+
+
+def test_wait_prints_that_the_target_is_down_and_then_up_when_it_starts_later(
+    image: str, server_image: Callable[[str], str], network: Network
+) -> None:
+    settings = http(port="80", wait="60", interval="0.25", timeout="2")
+    waiting = DockerContainer(image).with_envs(**settings).with_network(network)
+    with waiting:
+
+        def lines() -> list[str]:
+            return waiting.get_logs()[0].decode().splitlines()
+
+        eventually("the target is down", lines)
+        with running_server(server_image("nginx"), network):
+            code = waiting.wait()
+        down, up = lines()
+    assert code == 0
+    assert "target:80/ is down: " in down
+    assert "target:80/ is up: HTTP 200" in up
 
 
 def test_a_variable_and_its_file_at_once_are_refused(image: str) -> None:
@@ -304,6 +370,110 @@ def test_the_first_check_comes_at_once(
 ) -> None:
     with sidecar(interval="3600") as idle:
         assert states(enough(idle, 1)) == ["up"]
+
+
+def gaps(sidecar: Sidecar, checks: int) -> list[float]:
+    """How far each check came from an interval of 0.25 s after the one before it, in seconds."""
+    times = [check["ts"] for check in enough(sidecar, checks)["recent"]]
+    return [abs(later - earlier - 0.25) for earlier, later in pairwise(times)]
+
+
+def test_jitter_spreads_the_checks(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    rhythm = {"interval": "0.25", "history": "60"}
+    with sidecar(jitter="0", **rhythm) as steady, sidecar(jitter="1", **rhythm) as spread:
+        # By chance alone: half the gaps of a jitter of 1 are off by 0.07 s and more.
+        assert median(gaps(spread, 60)) > 0.025
+        assert median(gaps(steady, 60)) < 0.025
+
+
+def test_history_is_how_many_checks_are_kept(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+) -> None:
+    with sidecar(history="3") as brief:
+        eventually("6 checks", lambda: brief.snapshot() and brief.checks >= 6)
+        assert len(brief.snapshot()["recent"]) == 3
+
+
+def test_the_api_is_on_api_port(image: str, site: Network) -> None:
+    with running_sidecar(image, site, http(api_port="9000"), {}, port=9000) as moved:
+        moved.follow("up")
+        eventually("the container is healthy", lambda: moved.health() == "healthy")
+
+
+def test_the_api_is_on_api_host_alone(image: str, site: Network) -> None:
+    ask = (
+        "import sys, urllib.request as request;"
+        "print(request.urlopen(f'http://{sys.argv[1]}:8787/livez').status)"
+    )
+    settings = {**HTTP, "PINGSTATE_API_HOST": "127.0.0.2"}
+    with DockerContainer(image).with_envs(**settings).with_network(site) as container:
+        docker = container.get_wrapped_container()
+        eventually("the container is healthy", lambda: health_of(docker) == "healthy")
+        answers = {
+            host: container.exec(["python", "-c", ask, host])
+            for host in ("127.0.0.2", "127.0.0.1", docker.attrs["Config"]["Hostname"])
+        }
+    assert [answer.exit_code for answer in answers.values()] == [0, 1, 1]
+    assert b"Connection refused" in answers["127.0.0.1"].output
+
+
+LEAKS = ("hunter2", base64.b64encode(b"probe:hunter").decode())
+
+
+@pytest.mark.parametrize(
+    ("path", "check"),
+    [
+        ("/echo/header", "body_contains:nobody"),
+        ("/echo/basic", "body_matches:nobody"),
+        ("/echo/query", "body_contains:nobody"),
+        ("/echo/head", "header:X-Echo=nobody"),
+        ("/echo/json", "json:/echo=nobody"),
+    ],
+)
+def test_no_secret_is_told_even_if_the_target_says_it_again(
+    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    once: Callable[..., tuple[int, str]],
+    path: str,
+    check: str,
+) -> None:
+    settings = {
+        "path": f"{path}?token=hunter2-of-a-query",
+        "check": check,
+        "header": "X-Probe: Bearer hunter2-of-a-header",
+        "basic_auth": "probe:hunter2-of-a-password",
+    }
+    _, line = once(http(**settings))
+    with sidecar(log_level="debug", **settings) as echoing:
+        enough(echoing, 3)
+        told = {page: echoing.get(page)[1] for page in ("/", "/status", "/state", "/metrics")}
+        told["the log"] = echoing.docker.logs().decode()
+        told["the health"] = json.dumps(
+            eventually("a health check", lambda: health_log(echoing.docker))
+        )
+    told["the line"] = line
+    for place in ("/status", "the log", "the line"):
+        assert "'nobody'" in told[place]  # the detail that quotes the target is there
+        assert "***" in told[place]
+    assert {place for place, text in told.items() if any(leak in text for leak in LEAKS)} == set()
+
+
+def test_a_probe_that_takes_long_to_import_is_healthy(image: str, site: Network) -> None:
+    settings = {"PINGSTATE_PROBE": "slow:Slow"}
+    with running_sidecar(image, site, settings, {"/probes/slow.py": SLOW}) as slow:
+        eventually("the container is healthy", lambda: slow.health() == "healthy")
+        since = health_log(slow.docker)[-1]["Start"]
+
+        def later() -> list[int]:
+            log = health_log(slow.docker)
+            return [entry["ExitCode"] for entry in log if entry["Start"] > since]
+
+        eventually("two more health checks", lambda: len(later()) >= 2)
+        assert set(later()) == {0}
+        began = time.monotonic()
+        assert slow.container.exec(["pingstate", "healthcheck"]).exit_code == 0
+        assert time.monotonic() - began < SLOW_IMPORT_S
 
 
 def test_healthcheck_of_livez_is_healthy_while_the_target_is_down(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 import zlib
+from collections.abc import Callable
 from functools import cache
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
-from tests.hostile.catalogue import EITHER, UP, UP_SOON, answer, down
-from tests.hostile.peers import Peer, noise
+from tests.hostile.catalogue import EITHER, UP, UP_SOON, answer, down, served
+from tests.hostile.peers import SECRET, Peer, noise
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 PONG = "body_contains:pong"
 LATE = down("timeout")
 BROKEN = down("response", soon=True)
+COOKIE = b"Set-Cookie: x=y;" + b"a;" * 32000
 CAP = 65536  # bytes of decoded body that a probe reads at most
 
 
@@ -260,6 +265,48 @@ def endless_zeros(peer: Peer) -> None:
     """zero bytes without an end"""
     peer.request()
     peer.flood(b"\0")
+
+
+@answer("Endless", BROKEN)
+def head_of_1_mb(peer: Peer) -> None:
+    """a head of 15 lines of 65,000 bytes, properly ended"""
+    peer.request()
+    peer.send(sized(b"pong", *(b"X-Line-%d: " % n + b"x" * 65000 for n in range(15))))
+    peer.close()
+
+
+@answer("Endless", BROKEN)
+def head_of_1_mb_of_cookies(peer: Peer) -> None:
+    """a head of 15 cookies of 32,000 attributes each, properly ended"""
+    peer.request()
+    peer.send(sized(b"pong", *[COOKIE] * 15))
+    peer.close()
+
+
+@answer("Endless", UP_SOON)
+def head_of_60_kb(peer: Peer) -> None:
+    """a head of 60 lines of 1,000 bytes"""
+    peer.request()
+    peer.send(sized(b"pong", *(b"X-Line-%d: " % n + b"x" * 1000 for n in range(60))))
+    peer.close()
+
+
+@answer("Endless", UP_SOON)
+def cookie_of_60_kb(peer: Peer) -> None:
+    """a cookie of 30,000 attributes"""
+    peer.request()
+    peer.send(sized(b"pong", COOKIE[:60_000]))
+    peer.close()
+
+
+@answer("Endless", UP)
+def ten_redirects_with_cookies_of_60_kb(peer: Peer) -> None:
+    """ten redirects with a cookie of 30,000 attributes each, then a good answer"""
+    step = int(peer.path()[1:] or "0")
+    location = b"Location: /%d" % (step + 1)
+    found = sized(b"", COOKIE[:60_000], location, status=b"302 Found")
+    peer.send(sized(b"pong") if step == 10 else found)
+    peer.close()
 
 
 @answer("Endless", ENDLESS_BODY, check=PONG)
@@ -707,6 +754,10 @@ add_redirect(
     "http://somebody:hunter2@127.0.0.1:1/next?token=hunter2",
     down("connect"),
 )
+add_redirect("to-a-password-for-a-port", "http://somebody:hunter2/next", REFUSED)
+add_redirect("to-a-password-and-a-bad-port", "http://somebody:hunter2@127.0.0.1:hunter2/", REFUSED)
+add_redirect("to-a-password-and-port-99999", "http://somebody:hunter2@127.0.0.1:99999/", REFUSED)
+add_redirect("to-a-password-in-half-an-ipv6-address", "http://somebody:hunter2@[::1/", REFUSED)
 add_redirect("to-a-closed-port", "http://127.0.0.1:1/next", down("connect", soon=True))
 add_redirect("to-a-bad-label", "http://" + "x" * 64 + ".test/next", down("response", "dns"))
 
@@ -1012,6 +1063,10 @@ for name, body in {
     "word-for-chunk-size": b"four\r\nping\r\n0\r\n\r\n",
     "chunk-size-of-5000-digits": b"f" * 5000 + b"\r\nping\r\n0\r\n\r\n",
     "prefixed-chunk-size": b"0x4\r\nping\r\n0\r\n\r\n",
+    "text-in-a-chunk-of--1": b"-1\r\npong\r\n0\r\n\r\n",
+    "text-in-a-chunk-of-0x5": b"0x5\r\npong!\r\n0\r\n\r\n",
+    "text-in-a-chunk-of-+5": b"+5\r\npong!\r\n0\r\n\r\n",
+    "text-in-a-chunk-of-5_0": b"5_0\r\n" + b"pong" * 20 + b"\r\n0\r\n\r\n",
     "chunk-without-end": b"4\r\npingping\r\n0\r\n\r\n",
     "empty-chunk-size": b"\r\n\r\n\r\n",
     "noise-for-chunks": noise(3000),
@@ -1051,6 +1106,96 @@ for name, reason in {
         peer.request()
         peer.send(sized(b"pong", status=b"500 " + reason))
         peer.close()
+
+
+# --- secrets ----------
+
+# Longer than any quotation, so that one is cut in the midst of it.
+LONG_SECRET = f"{SECRET}-" * 12
+
+
+def header_of(head: bytes, name: bytes) -> bytes:
+    """The value of a header of a request."""
+    lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+    return lines[name]
+
+
+def of_basic_auth(head: bytes) -> bytes:
+    return base64.b64decode(header_of(head, b"Authorization").removeprefix(b"Basic "))
+
+
+def as_query(secret: str) -> dict[str, Any]:
+    return {"path": f"/?token={quote(secret, safe='')}"}
+
+
+def as_header(secret: str) -> dict[str, Any]:
+    return {"headers": {"X-Secret": secret}}
+
+
+def as_password(secret: str) -> dict[str, Any]:
+    return {"basic_auth": ("somebody", secret)}
+
+
+# What is echoed, and what of the probe's arguments holds the secret then.
+ECHOED: dict[str, tuple[Callable[[bytes], bytes], Callable[[str], dict[str, Any]]]] = {
+    "request": (
+        lambda head: head.replace(b"\r\n", b" "),
+        lambda secret: as_query(secret) | as_header(secret) | as_password(secret),
+    ),
+    "path": (lambda head: head.split()[1], as_query),
+    "decoded query": (
+        lambda head: unquote_to_bytes(head.split()[1].partition(b"=")[2]),
+        as_query,
+    ),
+    "header": (lambda head: header_of(head, b"X-Secret"), as_header),
+    "authorization": (lambda head: header_of(head, b"Authorization"), as_password),
+    "password": (of_basic_auth, as_password),
+}
+
+
+def as_json(said: bytes) -> bytes:
+    return json.dumps({"echo": said.decode()}).encode()
+
+
+# How an echo is told, and a check that quotes it.
+TOLD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "body": (sized, "body_contains:nobody says this"),
+    "body-searched": (sized, "body_matches:nobody says this"),
+    "header": (lambda said: sized(b"", b"X-Echo: " + said), "header:X-Echo=nobody says this"),
+    "json": (lambda said: sized(as_json(said)), "json:/echo=nobody says this"),
+    "no-json": (sized, "json:/echo=nobody says this"),
+    "garbage": (lambda said: said + b"\r\n\r\n", "status:200"),
+}
+
+# What the echo is the end of, and a form of the secret that is not the same in each quotation.
+for form, (before, secret) in {
+    "": ("", LONG_SECRET),
+    "cut": ("x" * 40, LONG_SECRET),
+    "cut in bytes": ("é" * 28, LONG_SECRET),
+    "in UTF-8": ("", f"grüße-{SECRET}"),
+    "with quotes": ("", f'"a"-{SECRET}'),
+    "with a slash": ("", f"a/{SECRET}=="),
+}.items():
+    for echoed, (echo, holding) in ECHOED.items():
+        for told, (tell, quoting) in TOLD.items():
+
+            def echoing(
+                peer: Peer,
+                before: str = before,
+                echo: Callable[[bytes], bytes] = echo,
+                tell: Callable[[bytes], bytes] = tell,
+            ) -> None:
+                peer.send(tell(before.encode() + echo(peer.request())))
+                peer.close()
+
+            served(
+                "Secrets",
+                {"http": down("response", "body", "check", soon=True)},
+                name=f"echo-{echoed}-as-{told}-{form}".replace(" ", "-").rstrip("-"),
+                what=f"the {echoed} of the request as {told}, the secret {form or 'as it is'}",
+                check=quoting,
+                **holding(secret),
+            )(echoing)
 
 
 # --- charsets ----------

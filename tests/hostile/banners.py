@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from tests.hostile.catalogue import UP, UP_SOON, Expected, down, served
-from tests.hostile.peers import Peer, noise
+from tests.hostile.peers import SECRET, Peer, noise
 
 SSH = "banner_contains:SSH-2.0"
 LATE = down("timeout")
@@ -152,3 +152,48 @@ def banner_cut_in_a_letter(peer: Peer) -> None:
     text = "viele grüße".encode()
     peer.pieces(text[:9], text[9:])
     peer.hold()
+
+
+# --- what was sent ----------
+
+for name, send in {
+    "a-command": f"AUTH {SECRET}\r\n",
+    "two-commands": f"AUTH {SECRET}\r\nPING\r\n",
+}.items():
+
+    @served(
+        "Secrets",
+        banner(down("check", soon=True)),
+        name=f"echo-{name}",
+        what=f"what was sent, `{send!r}`, and the end",
+        check="banner_contains:+OK",
+        send=send.encode(),
+    )
+    def echoes(peer: Peer) -> None:
+        peer.send(b"-ERR unknown command: " + peer.sock.recv(65536))
+        peer.close()
+
+    @served(
+        "Secrets",
+        banner(LATE),
+        name=f"echo-{name}-and-hold",
+        what=f"what was sent, `{send!r}`, and silence",
+        check="banner_contains:+OK",
+        send=send.encode(),
+    )
+    def echoes_and_holds(peer: Peer) -> None:
+        peer.send(b"-ERR unknown command: " + peer.sock.recv(65536))
+        peer.hold()
+
+    @served(
+        "Secrets",
+        banner(down("check", soon=True)),
+        name=f"echo-word-of-{name}",
+        what=f"the second word of what was sent, `{send!r}`, and the end",
+        check="banner_contains:+OK",
+        send=send.encode(),
+    )
+    def echoes_a_word(peer: Peer) -> None:
+        word = peer.sock.recv(65536).split()[1]
+        peer.send(b"-ERR no password is " + word + b"\r\n")
+        peer.close()

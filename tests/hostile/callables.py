@@ -1,12 +1,27 @@
-"""Checks of a user's own that raise, return junk or read for ever."""
+"""Checks and probes of a user's own that raise, return junk or read for ever."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from tests.hostile.catalogue import EITHER, UP_SOON, Expected, down, served
+from pingstate import Monitor, ProbeResult
+from tests.hostile.catalogue import (
+    EITHER,
+    UP_SOON,
+    Expected,
+    MakeProbe,
+    Target,
+    down,
+    register,
+    served,
+)
 from tests.hostile.peers import Peer, well_behaved
 
 
@@ -15,6 +30,19 @@ class UnspeakableError(Exception):
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class UnspeakableToTheEndError(Exception):
+    """An error that can't be printed either, and ends the process that tries."""
+
+    def __init__(self, end: type[BaseException]) -> None:
+        super().__init__()
+        self.end = end
+
+    def __str__(self) -> str:
+        raise self.end("no words")
 
     __repr__ = __str__
 
@@ -32,6 +60,22 @@ def raises(_: Any) -> bool:
 
 def raises_unspeakable(_: Any) -> bool:
     raise UnspeakableError
+
+
+def raises_what_exits_when_printed(_: Any) -> bool:
+    raise UnspeakableToTheEndError(SystemExit)
+
+
+def raises_what_interrupts_when_printed(_: Any) -> bool:
+    raise UnspeakableToTheEndError(KeyboardInterrupt)
+
+
+def raises_what_closes_when_printed(_: Any) -> bool:
+    raise UnspeakableToTheEndError(GeneratorExit)
+
+
+def raises_cancelled_error(_: Any) -> bool:
+    raise asyncio.CancelledError
 
 
 def raises_system_exit(_: Any) -> bool:
@@ -103,9 +147,14 @@ def returns_generator(_: Any) -> Any:
 
 # What is true or false in the ordinary way may be taken as such; what is neither is a fail.
 FAILS = down("check", soon=True)
+UNSPEAKABLE = down("check", soon=True, says="UnspeakableToTheEndError")
 for check, expected in {
     raises: down("check", soon=True, says="LookupError"),
     raises_unspeakable: down("check", soon=True, says="UnspeakableError"),
+    raises_what_exits_when_printed: UNSPEAKABLE,
+    raises_what_interrupts_when_printed: UNSPEAKABLE,
+    raises_what_closes_when_printed: UNSPEAKABLE,
+    raises_cancelled_error: down("check", soon=True, says="CancelledError"),
     raises_system_exit: down("check", soon=True, says="SystemExit"),
     raises_memory_error: down("check", soon=True, says="MemoryError"),
     raises_recursion_error: down("check", soon=True, says="RecursionError"),
@@ -146,6 +195,53 @@ def reads_a_line_for_ever(sock: socket.socket) -> bool:
     sock.settimeout(None)
     with sock.makefile("rb") as stream:
         return bool(stream.readline())
+
+
+def reads_datagrams_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recvfrom(1)[0]:
+        pass
+    return True
+
+
+def reads_datagrams_into_a_buffer_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recvfrom_into(bytearray(1))[0]:
+        pass
+    return True
+
+
+def reads_messages_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recvmsg(1)[0]:
+        pass
+    return True
+
+
+def reads_messages_into_a_buffer_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recvmsg_into([bytearray(1)])[0]:
+        pass
+    return True
+
+
+def reads_into_a_buffer_for_ever(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    while sock.recv_into(bytearray(1)):
+        pass
+    return True
+
+
+def reads_a_file_to_its_end(sock: socket.socket) -> bool:
+    sock.settimeout(None)
+    with sock.makefile("rb") as stream:
+        return bool(stream.read())
+
+
+def shakes_hands(sock: socket.socket) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with context.wrap_socket(sock, server_hostname="127.0.0.1"):
+        return True
 
 
 def reads_with_its_own_timeout(sock: socket.socket) -> bool:
@@ -199,7 +295,73 @@ def deaf(peer: Peer) -> None:
 LATE = down("timeout", "check")
 add(reads_for_ever, LATE, dripping)
 add(reads_a_line_for_ever, LATE, dripping)
+add(reads_a_file_to_its_end, LATE, dripping)
+add(reads_into_a_buffer_for_ever, LATE, dripping)
+add(reads_datagrams_for_ever, LATE, dripping)
+add(reads_datagrams_into_a_buffer_for_ever, LATE, dripping)
+add(reads_messages_for_ever, LATE, dripping)
+add(reads_messages_into_a_buffer_for_ever, LATE, dripping)
+add(shakes_hands, LATE, silent)
 add(reads_with_its_own_timeout, LATE, silent)
 add(sends_for_ever, LATE, deaf)
 add(closes_the_socket, UP_SOON, silent)
 add(reads_without_blocking, EITHER, silent)
+
+
+# --- probes of a user's own ----------
+
+
+class Unspeakable:
+    """A probe that raises what can't be printed; `thrice` says that the Monitor went on."""
+
+    name = "unspeakable"
+
+    def __init__(self, end: type[BaseException], timeout: float) -> None:
+        self.timeout = timeout
+        self.thrice = threading.Event()
+        self._end = end
+        self._checks = 0
+
+    def check(self) -> ProbeResult:
+        self._checks += 1
+        if self._checks == 3:
+            self.thrice.set()
+        raise UnspeakableToTheEndError(self._end)
+
+
+class Monitored:
+    """A probe under a Monitor: its result is what the Monitor made of it, again and again."""
+
+    def __init__(
+        self, end: type[BaseException], _protocol: str, _address: str, _port: int, *, timeout: float
+    ) -> None:
+        self._probe = Unspeakable(end, timeout)
+        self._monitor = Monitor(self._probe, interval=0.05)
+        self.name = self._monitor.name
+
+    def check(self) -> ProbeResult:
+        with self._monitor:
+            if not self._probe.thrice.wait(self._probe.timeout):
+                raise TimeoutError("the Monitor's thread died")
+            result = self._monitor.account().last
+        if result is None:
+            raise LookupError("the Monitor has no result")
+        return result
+
+
+@contextlib.contextmanager
+def nowhere(protocol: str, timeout: float) -> Iterator[Target]:
+    yield Target("127.0.0.1", 1)
+
+
+for end in (SystemExit, KeyboardInterrupt, GeneratorExit):
+    make: MakeProbe = partial(Monitored, end)
+    register(
+        nowhere,
+        f"probe-raises-what-raises-{end.__name__}-when-printed",
+        "Probes of users",
+        f"a probe of the user's own that raises an error whose text raises {end.__name__}",
+        {"tcp": UNSPEAKABLE},
+        {},
+        make=make,
+    )

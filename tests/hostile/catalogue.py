@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pingstate import probe
 from tests.hostile.peers import Mode, ca_file, serving
+
+MakeProbe = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Case:
     repeat: int = 1  # checks in all, by so many workers
     workers: int = 1
     namespace: bool = False  # needs a network namespace with a resolver of ours
+    make: MakeProbe = probe
 
     @property
     def id(self) -> str:
@@ -82,6 +86,7 @@ def register(
     repeat: int = 1,
     workers: int = 1,
     namespace: bool = False,
+    make: MakeProbe = probe,
 ) -> None:
     """Add one case for each protocol in `expected`; `opener` takes the protocol and the timeout."""
     for protocol, verdict in expected.items():
@@ -99,6 +104,7 @@ def register(
                 repeat,
                 workers,
                 namespace,
+                make,
             )
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ssl
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 
 from cryptography import x509
@@ -14,16 +15,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.hostile.answers import sized
-from tests.hostile.catalogue import UP_SOON, Expected, answer, down, served
+from tests.hostile.answers import moved, sized
+from tests.hostile.catalogue import UP_SOON, Expected, Target, answer, down, register, served
 from tests.hostile.peers import (
     DRIP_S,
     OURS,
     Peer,
     authority,
+    ca_file,
     folder,
     noise,
     server_context,
+    serving,
     well_behaved,
 )
 
@@ -216,6 +219,26 @@ def endless_warnings(peer: Peer) -> None:
     peer.flood(b"\x15\x03\x03\0\x02\x01\x5a")
 
 
+for number in (1, 4, 256):
+
+    @raw(
+        handshake(down("tls", "timeout")),
+        name=f"endless-hello-requests-{number}-a-record",
+        what=f"HelloRequests without an end, {number} a record, which OpenSSL skips by itself",
+    )
+    def endless_hello_requests(peer: Peer, number: int = number) -> None:
+        peer.sock.recv(65536)
+        peer.flood(b"\x16\x03\x03" + (4 * number).to_bytes(2, "big") + bytes(4 * number))
+
+
+@raw(handshake(LATE))
+def drips_hello_requests(peer: Peer) -> None:
+    """a HelloRequest every now and then, and never a ServerHello"""
+    peer.sock.recv(65536)
+    while not peer.stop.wait(DRIP_S):
+        peer.send(b"\x16\x03\x03\0\x04" + bytes(4))
+
+
 @served("TLS handshakes", {"http": down("response")}, tls=False)
 def tls_to_plain_text(peer: Peer) -> None:
     """a TLS server, to a plain http probe"""
@@ -395,6 +418,80 @@ def endless_session_tickets(peer: Peer) -> None:
     context.num_tickets = 1_000_000
     peer.start_tls(context)
     well_behaved(peer)
+
+
+# --- another origin ----------
+
+
+class ShownError(Exception):
+    """A probe showed its certificate where it must not."""
+
+
+@cache
+def presenting_as(name: str, asks: ssl.VerifyMode) -> ssl.SSLContext:
+    """A good certificate for one name, and whether the client is asked for its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority(OURS).issue_cert(name).configure_cert(context)
+    authority(OURS).configure_trust(context)
+    context.verify_mode = asks
+    return context
+
+
+@cache
+def client_files() -> Mapping[str, str]:
+    """A client's certificate and key by our own authority."""
+    issued = authority(OURS).issue_cert("somebody@client.test")
+    files = {"client_cert": folder() / "client.pem", "client_key": folder() / "client.key"}
+    issued.cert_chain_pems[0].write_to_path(files["client_cert"])
+    issued.private_key_pem.write_to_path(files["client_key"])
+    return {name: str(path) for name, path in files.items()}
+
+
+def elsewhere(peer: Peer) -> None:
+    """Answers by a certificate for its address, and takes none from a client."""
+    address = peer.sock.getsockname()[0]
+    peer.start_tls(presenting_as(address, ssl.CERT_OPTIONAL))
+    if isinstance(peer.sock, ssl.SSLSocket) and peer.sock.getpeercert():
+        raise ShownError
+    well_behaved(peer)
+
+
+def host_in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def add_origin(name: str, host: str, home: str, what: str) -> None:
+    @contextlib.contextmanager
+    def opener(protocol: str, timeout: float) -> Iterator[Target]:
+        def at_home(peer: Peer) -> None:
+            peer.start_tls(presenting_as(home, ssl.CERT_REQUIRED))
+            peer.request()
+            moved(peer, f"https://{host_in_url(host)}:{other}/next".encode())
+
+        with (
+            serving(elsewhere, protocol=protocol, timeout=timeout, host=host) as other,
+            serving(at_home, protocol=protocol, timeout=timeout) as port,
+        ):
+            yield Target("127.0.0.1", port, {"ca_file": ca_file(), **client_files()})
+
+    options = {} if home == "127.0.0.1" else {"server_name": home}
+    register(opener, name, "Certificates", what, handshake(UP_SOON), options)
+
+
+for other_host, other_origin in {"::1": "host", "127.0.0.1": "port"}.items():
+    to = f"a redirect to another {other_origin}, which has a certificate of its own"
+    add_origin(
+        f"client-certificate-and-redirect-to-another-{other_origin}",
+        other_host,
+        "127.0.0.1",
+        f"wants a client certificate, then {to} and is to be shown none",
+    )
+    add_origin(
+        f"server-name-and-redirect-to-another-{other_origin}",
+        other_host,
+        "named.test",
+        f"has a certificate for the given server name, then {to}",
+    )
 
 
 @answer("Certificates", UP_SOON, name="good-server", what="a good server")

@@ -18,6 +18,9 @@ import trustme
 
 DRIP_S = 0.04  # far below any probe's timeout, so that no single read ever times out
 OURS = "ours"
+SECRET = "hunter2"
+# The secret, and what it looks like in the base64 of `somebody:hunter2`.
+LEAKS = (SECRET, "aHVudGVy")
 LONG_S = 30.0  # longer than any check; nothing here waits that long unless something is broken
 
 
