@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pingstate import Monitor, ProbeResult, probe
 from pingstate.metrics import Metrics
-from tests.conftest import free_port
+from tests.conftest import ROOT, free_port
 
 
 def samples(monitor):
@@ -88,3 +91,18 @@ def test_before_the_first_check_and_for_a_bare_probe_there_is_what_is_known():
     assert ("pingstate_last_check_timestamp_seconds",) not in found
     monitor.check_now()
     assert samples(monitor)[("probe_success",)] == 1
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http"])
+def test_scrape_is_as_large_as_the_readme_says(target, protocol):
+    series, kilobytes = re.search(
+        rf"(\d+) series and (\d+) KB for {protocol.upper()}", (ROOT / "README.md").read_text()
+    ).groups()
+    monitor = Monitor(probe(protocol, "127.0.0.1", target.port))
+    for _ in range(3):
+        monitor.check_now()
+    text = Metrics(monitor).text()
+    lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
+    # Each kind of failure that was seen adds one.
+    assert int(series) - 2 <= len(lines) <= int(series)
+    assert len(text) <= int(kilobytes) * 1024

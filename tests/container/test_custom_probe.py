@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import docker
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
@@ -63,4 +64,12 @@ def test_the_readmes_postgres_probe_follows_a_real_postgresql(
         snapshot = sidecar.follow("up", "degraded", "down")
         assert "sesame" not in str(snapshot)
         server.start()
+        sidecar.follow("down", "up")
+        server.stop(timeout=10)
+        sidecar.follow("up", "degraded", "down")
+        server.start()
+        sidecar.follow("down", "up")
+        docker.from_env().networks.get(network.name).disconnect(server)
+        sidecar.follow("up", "degraded", "down")
+        network.connect(server.id or "", ["target"])
         sidecar.follow("down", "up")
