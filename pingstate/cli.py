@@ -147,8 +147,7 @@ def _check_here(loaded: Loaded) -> int:
         return 0 if result.ok else 1
 
     seconds = settings.wait or 0.0
-    timeout = getattr(probe_of(settings), "timeout", None)
-    if settings.probe is None and timeout is not None and timeout >= seconds:
+    if settings.probe is None and getattr(probe_of(settings), "timeout", 0.0) >= seconds:
         # So that the last check ends before the time is over, and its reason can be told.
         settings = replace(settings, timeout=seconds * 0.9)
     changes: queue.SimpleQueue[tuple[str, str, ProbeResult]] = queue.SimpleQueue()

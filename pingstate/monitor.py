@@ -165,7 +165,8 @@ class Monitor:
         with self._changed:
             self._fsm.restore(saved)
             last = saved["last"]
-            self._last_at = saved["checked_at"]
+            # It goes on ageing: a probe that kills its worker each time must not keep it young.
+            self._last_at = self._born = saved["checked_at"]
             self._last_time = saved["recent"][-1]["ts"] if saved["recent"] else None
             self._last = ProbeResult(
                 ok=last["event"] != "fail",

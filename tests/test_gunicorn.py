@@ -280,3 +280,31 @@ def test_probe_of_the_users_is_made_in_the_worker_that_runs_it(sidecar, tmp_path
     one = sidecar(PYTHONPATH=str(tmp_path), PINGSTATE_PROBE="beating:Beating")
     one.wait_for_state("up")
     assert "unknown -> up: alive" in one.output
+
+
+def test_probe_that_kills_its_worker_does_not_keep_the_last_verdict_alive(sidecar, tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os, pathlib, signal\n"
+        "from pingstate import ProbeResult\n"
+        f"once = pathlib.Path({str(tmp_path / 'once')!r})\n"
+        "class Deadly:\n"
+        "    name = 'deadly'\n"
+        "    timeout = 0.5\n"
+        "    def check(self):\n"
+        "        if once.exists():\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return ProbeResult(ok=True, detail='alive')\n"
+    )
+    one = sidecar(
+        PYTHONPATH=str(tmp_path), PINGSTATE_PROBE="deadly:Deadly", PINGSTATE_INTERVAL="0.3"
+    )
+    one.wait_for_state("up")
+    (tmp_path / "once").touch()
+
+    def is_ready():
+        try:
+            return one.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    until(lambda: not any(is_ready() for _ in range(20)))
