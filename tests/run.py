@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -238,7 +239,7 @@ def make_base(name: str) -> None:
 
 def ensure_venv() -> None:
     """Keep the environment for development in .venv, made again only when its needs change."""
-    needs = (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
+    needs = (ROOT / "pyproject.toml").read_bytes() + platform.python_version().encode()
     stamp = VENV / ".made-from"
     digest = hashlib.sha256(needs).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
