@@ -390,6 +390,22 @@ def endless_trailer(peer: Peer) -> None:
 # --- the text of body_contains ----------
 
 
+@answer("Text in the body", down("check", soon=True), check="json:/0=1")
+def json_of_empty_objects(peer: Peer) -> None:
+    """64 KiB of JSON that is nothing but objects in objects"""
+    peer.request()
+    peer.send(sized(b"[" + b'{"":{}},' * 8191 + b"0]"))
+    peer.close()
+
+
+@answer("Text in the body", down("check", soon=True), check="json:/0=1")
+def json_of_small_objects(peer: Peer) -> None:
+    """64 KiB of JSON, of as many objects as are still read"""
+    peer.request()
+    peer.send(sized(b"[" + b'{"":{}  },' * 4000 + b"0]"))
+    peer.close()
+
+
 @answer("Text in the body", UP_SOON, check=PONG)
 def text_then_silence(peer: Peer) -> None:
     """the text, then silence without an end of the body"""
