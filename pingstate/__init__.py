@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pingstate.checks import HTTPResponseSnapshot
-    from pingstate.fsm import TRANSITIONS, PingFSM, threshold_transitions
-    from pingstate.http_probe import HTTPProbe
-    from pingstate.monitor import Monitor
-    from pingstate.probes import probe
-    from pingstate.result import Probe, ProbeResult, Trace
+    from pingstate.monitor.fsm import TRANSITIONS, PingFSM, threshold_transitions
+    from pingstate.monitor.monitor import Monitor
+    from pingstate.probes.base import Probe, ProbeResult, Trace
+    from pingstate.probes.conditions import HTTPResponseSnapshot
+    from pingstate.probes.factory import probe
+    from pingstate.probes.http import HTTPProbe
+    from pingstate.probes.tcp import TCPProbe
     from pingstate.settings import ConfigurationError
-    from pingstate.tcp_probe import TCPProbe
-    from pingstate.web import create_app, serve
+    from pingstate.web.app import create_app, serve
 
 __version__ = "0.1.0"
 
@@ -36,20 +36,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "TRANSITIONS": "fsm",
+    "TRANSITIONS": "monitor.fsm",
     "ConfigurationError": "settings",
-    "HTTPProbe": "http_probe",
-    "HTTPResponseSnapshot": "checks",
-    "Monitor": "monitor",
-    "PingFSM": "fsm",
-    "Probe": "result",
-    "ProbeResult": "result",
-    "TCPProbe": "tcp_probe",
-    "Trace": "result",
-    "create_app": "web",
-    "probe": "probes",
-    "serve": "web",
-    "threshold_transitions": "fsm",
+    "HTTPProbe": "probes.http",
+    "HTTPResponseSnapshot": "probes.conditions",
+    "Monitor": "monitor.monitor",
+    "PingFSM": "monitor.fsm",
+    "Probe": "probes.base",
+    "ProbeResult": "probes.base",
+    "TCPProbe": "probes.tcp",
+    "Trace": "probes.base",
+    "create_app": "web.app",
+    "probe": "probes.factory",
+    "serve": "web.app",
+    "threshold_transitions": "monitor.fsm",
 }
 
 

@@ -22,7 +22,7 @@ from pingstate.settings import (
 )
 
 if TYPE_CHECKING:
-    from pingstate.result import ProbeResult
+    from pingstate.probes.base import ProbeResult
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,7 +131,7 @@ def _check_here(loaded: Loaded) -> int:
     import logging  # noqa: PLC0415  # a health check does without
     import queue  # noqa: PLC0415  # the same
 
-    from pingstate.wiring import monitor_of, probe_of  # noqa: PLC0415  # the same
+    from pingstate.factory import monitor_of, probe_of  # noqa: PLC0415  # the same
 
     settings = loaded.settings
     # As PID 1 a process ignores a signal that it has no handler for.

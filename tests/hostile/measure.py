@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import pingstate.http_probe  # noqa: F401  # here, so that no forked process need do it
+import pingstate.probes.http  # noqa: F401  # here, so that no forked process need do it
 from tests.hostile.catalogue import Case, MakeProbe, Target, load
 from tests.hostile.connects import speaks_in_any_protocol
 from tests.hostile.names import measure_in_namespace

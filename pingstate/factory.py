@@ -1,0 +1,76 @@
+"""From settings to a Monitor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pingstate.imports import load
+from pingstate.monitor.fsm import threshold_transitions
+from pingstate.monitor.monitor import Monitor, TransitionCallback
+from pingstate.probes.base import Probe
+from pingstate.probes.factory import probe
+from pingstate.settings import PREFIX, ConfigurationError, Settings
+from pingstate.text import describe
+
+
+def monitor_of(settings: Settings, on_transition: TransitionCallback | None = None) -> Monitor:
+    """A Monitor as the settings say, not started. Raises ConfigurationError."""
+    return Monitor(
+        probe_of(settings),
+        interval=settings.interval,
+        transitions=threshold_transitions(settings.failure_threshold, settings.success_threshold),
+        fast_interval=settings.fast_interval,
+        jitter=settings.jitter,
+        slow_ms=settings.slow,
+        history=settings.history,
+        on_transition=on_transition,
+    )
+
+
+def probe_of(settings: Settings) -> Probe:
+    """The probe that the settings name. Raises ConfigurationError."""
+    if settings.probe is not None:
+        return _custom(settings.probe)
+    options: dict[str, Any]
+    if settings.protocol == "tcp":
+        options = {"send": settings.send}
+    else:
+        options = {
+            "path": settings.path,
+            "verify_tls": not settings.no_verify_tls,
+            "method": settings.method,
+            "headers": settings.header,
+            "basic_auth": settings.basic_auth,
+            "ca_file": settings.ca_file,
+            "client_cert": settings.client_cert,
+            "client_key": settings.client_key,
+            "server_name": settings.server_name,
+            "follow_redirects": not settings.no_follow_redirects,
+            "max_body_bytes": settings.max_body_bytes,
+        }
+    try:
+        return probe(
+            settings.protocol,
+            settings.address,
+            settings.port,
+            check=settings.check,
+            timeout=settings.timeout,
+            **options,
+        )
+    except (ValueError, OSError) as exc:
+        raise ConfigurationError([describe(exc)]) from exc
+
+
+def _custom(path: str) -> Probe:
+    found = load(path)
+    try:
+        made = found if not isinstance(found, type) and hasattr(found, "check") else found()
+    except (Exception, SystemExit) as exc:
+        raise ConfigurationError(
+            [f"{PREFIX}PROBE: {path!r} can't be made without arguments: {describe(exc)}"]
+        ) from exc
+    if not isinstance(made, Probe):
+        raise ConfigurationError(
+            [f"{PREFIX}PROBE: {path!r} has no name or no check(), as a probe has"]
+        )
+    return made

@@ -1,0 +1,203 @@
+"""The verdict: four states, a table of transitions, and what led there."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from pingstate.monitor.clock import now
+
+Transitions = Mapping[tuple[str, str], str]
+
+STATES = ("unknown", "up", "degraded", "down")
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("unknown", "ok"): "up",
+    ("unknown", "fail"): "down",
+    ("up", "ok"): "up",
+    ("up", "fail"): "degraded",
+    ("degraded", "ok"): "up",
+    ("degraded", "fail"): "down",
+    ("down", "ok"): "up",
+    ("down", "fail"): "down",
+}
+
+# Between a state's public word and what else there is to remember.
+COUNT = "\0"
+# The state of a target that was not up since the start: no count of successes holds it back.
+_NEVER_UP = f"down{COUNT}first"
+
+
+def threshold_transitions(
+    failure_threshold: int = 2, success_threshold: int = 1
+) -> dict[tuple[str, str], str]:
+    """A table that counts: N failures in a row are `down`, N successes in a row are `up` again.
+
+    `failure_threshold`: 1 or more. 1 means no degraded tier; from 2 on, the failures before the
+    last are `degraded`. `success_threshold`: 1 or more; until it is reached the state stays what
+    it was. The first check after the start decides at once, and so does the first success, as in
+    Envoy. The event `slow` leads to `degraded`, from `down` as a success does, and never to `down`.
+
+    A state that carries a count is spelled `word`, NUL, `count`; what the public sees is the word.
+    Raises ValueError for a threshold below 1.
+    """
+    if failure_threshold < 1 or success_threshold < 1:
+        raise ValueError("a threshold is a whole number of at least 1")
+    slow = f"degraded{COUNT}slow"
+    never_up = "down" if success_threshold == 1 else _NEVER_UP
+
+    def degraded(failures: int, successes: int) -> str:
+        if successes:
+            return f"degraded{COUNT}{successes}ok"
+        return "degraded" if failures == 1 else f"degraded{COUNT}{failures}" if failures else slow
+
+    def down(successes: int) -> str:
+        return f"down{COUNT}{successes}ok" if successes else "down"
+
+    def failed(failures: int) -> str:
+        return "down" if failures >= failure_threshold else degraded(failures, 0)
+
+    table = {
+        ("unknown", "ok"): "up",
+        ("unknown", "slow"): slow,
+        ("unknown", "fail"): never_up,
+        (never_up, "ok"): "up",
+        (never_up, "slow"): slow,
+        (never_up, "fail"): never_up,
+        ("up", "ok"): "up",
+        ("up", "slow"): slow,
+        ("up", "fail"): failed(1),
+    }
+    # (failures in a row, successes in a row): at most one of them is above 0.
+    runs = [(failures, 0) for failures in range(failure_threshold)]
+    runs += [(0, successes) for successes in range(1, success_threshold)]
+    for failures, successes in runs:
+        state = degraded(failures, successes)
+        recovered = successes + 1 >= success_threshold
+        table[state, "ok"] = "up" if recovered else degraded(0, successes + 1)
+        table[state, "slow"] = slow
+        table[state, "fail"] = failed(failures + 1)
+    for successes in range(success_threshold):
+        state = down(successes)
+        recovered = successes + 1 >= success_threshold
+        table[state, "ok"] = "up" if recovered else down(successes + 1)
+        table[state, "slow"] = slow if recovered else down(successes + 1)
+        table[state, "fail"] = "down"
+    return table
+
+
+class PingFSM:
+    """The state machine alone: feed it events, read its state. Not thread-safe: see `Monitor`.
+
+    `transitions` maps (state, event) to the next state (default: `TRANSITIONS`); a pair that is
+    missing keeps the state. A table without a row for the event `slow` treats it as `ok`.
+    `history` is how many checks `recent` keeps, 0 or more.
+    """
+
+    def __init__(
+        self, initial: str = "unknown", transitions: Transitions | None = None, history: int = 20
+    ) -> None:
+        self._table = dict(TRANSITIONS if transitions is None else transitions)
+        self._knows_slow = any(event == "slow" for _, event in self._table)
+        self._state = initial
+        self._since = now()
+        self._checked_at: float | None = None
+        self._last: dict[str, Any] = {"event": None, "detail": None, "latency": None, "phase": None}
+        self._transitions = 0
+        self._recent: deque[dict[str, Any]] = deque(maxlen=history)
+
+    @property
+    def state(self) -> str:
+        """The state's public word."""
+        return self._state.partition(COUNT)[0]
+
+    @property
+    def settled(self) -> bool:
+        """Whether no check is awaited before the state is certain: not within a count."""
+        return self._state in ("up", "down", _NEVER_UP)
+
+    def possible_moves(self) -> set[tuple[str, str]]:
+        """The changes of the public word that the table has: (old, new)."""
+        moves = {
+            (old.partition(COUNT)[0], new.partition(COUNT)[0])
+            for (old, _), new in self._table.items()
+        }
+        return {(old, new) for old, new in moves if old != new}
+
+    @property
+    def checked_at(self) -> float | None:
+        """When the last event came, on the clock of `now()`; None before the first."""
+        return self._checked_at
+
+    def fire(
+        self,
+        event: str,
+        latency_ms: float | None = None,
+        detail: str | None = None,
+        phase: str | None = None,
+    ) -> str:
+        """Take one event (`ok`, `slow`, `fail`) and return the state's public word after it."""
+        row = "ok" if event == "slow" and not self._knows_slow else event
+        before = self.state
+        self._state = self._table.get((self._state, row), self._state)
+        self._checked_at = now()
+        if self.state != before:
+            self._transitions += 1
+            self._since = self._checked_at
+        self._last = {"event": event, "detail": detail, "latency": latency_ms, "phase": phase}
+        self._recent.append(
+            {
+                "ts": round(time.time(), 3),
+                "event": event,
+                "state": self.state,
+                "detail": detail,
+                "phase": phase,
+                "latency_ms": latency_ms,
+            }
+        )
+        return self.state
+
+    def save(self) -> dict[str, Any]:
+        """What `restore` takes, in plain types."""
+        return {
+            "state": self._state,
+            "since": self._since,
+            "checked_at": self._checked_at,
+            "last": self._last,
+            "transitions": self._transitions,
+            "recent": list(self._recent),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on where another machine of the same table was when it was saved."""
+        self._state = saved["state"]
+        self._since = saved["since"]
+        self._checked_at = saved["checked_at"]
+        self._last = saved["last"]
+        self._transitions = saved["transitions"]
+        self._recent.extend(saved["recent"])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything at this moment, in a new dict that is the caller's to keep.
+
+        Ages are in seconds, None before the first check. `probe` and `stale` are the Monitor's
+        to know: None and False here.
+        """
+        at = now()
+        return {
+            "state": self.state,
+            "last_event": self._last["event"],
+            "last_detail": self._last["detail"],
+            "last_latency_ms": self._last["latency"],
+            "last_phase": self._last["phase"],
+            "uptime_in_state_s": round(at - self._since, 3),
+            "last_check_age_s": (
+                None if self._checked_at is None else round(at - self._checked_at, 3)
+            ),
+            "transitions": self._transitions,
+            "recent": [dict(entry) for entry in self._recent],
+            "probe": None,
+            "stale": False,
+        }

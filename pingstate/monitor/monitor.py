@@ -1,0 +1,409 @@
+"""The thread that checks on time, and the verdict that the last check and the clock allow."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Container
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pingstate.monitor.clock import now
+from pingstate.monitor.fsm import PingFSM, Transitions
+from pingstate.monitor.handover import Handover
+from pingstate.monitor.schedule import Schedule
+from pingstate.probes.base import PHASES, Probe, ProbeResult, Trace
+from pingstate.text import describe, one_line
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What metrics are made of, at one moment.
+
+    `results` counts checks by event and phase ("" on success), `moves` the changes of state by
+    old and new. `checked_at` is in seconds since 1970, `timeout` in seconds.
+    """
+
+    state: str
+    stale: bool
+    timeout: float
+    last: ProbeResult | None
+    checked_at: float | None
+    results: Counter[tuple[str, str]]
+    moves: Counter[tuple[str, str]]
+
+
+TransitionCallback = Callable[[str, str, ProbeResult], object]
+
+# What a probe that doesn't say how long it may take counts as, in seconds.
+_UNKNOWN_TIMEOUT = 10.0
+# How many transitions may wait for a callback that blocks; those after them are not told.
+_MAX_CALLBACKS = 100
+
+
+class Monitor:
+    """Checks a probe on a background thread and keeps the state. Every method is thread-safe.
+
+    `interval` is the seconds between checks, above 0; `fast_interval` (None: the same) holds
+    while the state is not settled; `jitter` is the fraction of the interval, 0 to 1, that a check
+    may come later than its slot. `initial_state`, `transitions` and `history` are `PingFSM`'s.
+    `slow_ms` makes a successful check that took longer, in milliseconds, the event `slow` (None:
+    never). `on_transition` is called with the old state, the new state and the result, on a
+    thread of its own, in order.
+
+    The verdict is stale when no check has ended for the interval, its jitter, the probe's
+    `timeout` (10 s where it has none) and one second more.
+
+    The thread is a daemon, belongs to the process that called `start()` and is not there after a
+    fork. Raises ValueError for settings out of range.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        interval: float = 5.0,
+        initial_state: str = "unknown",
+        transitions: Transitions | None = None,
+        history: int = 20,
+        *,
+        fast_interval: float | None = None,
+        jitter: float = 0.0,
+        slow_ms: float | None = None,
+        on_transition: TransitionCallback | None = None,
+    ) -> None:
+        for name, seconds in (("interval", interval), ("fast_interval", fast_interval)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise ValueError(f"{name} {seconds!r} is not a number of seconds above 0")
+        if not 0 <= jitter <= 1:
+            raise ValueError(f"jitter {jitter!r} is not a fraction from 0 to 1")
+        self.probe = probe
+        self.name = str(getattr(probe, "name", type(probe).__name__))
+        self.interval = interval
+        self._fast_interval = interval if fast_interval is None else fast_interval
+        self._jitter = jitter
+        self._slow_ms = slow_ms
+        timeout = getattr(probe, "timeout", None)
+        self._timeout = (
+            float(timeout)
+            if isinstance(timeout, (int, float)) and timeout >= 0
+            else _UNKNOWN_TIMEOUT
+        )
+        self._fsm = PingFSM(initial_state, transitions, history)
+        self._results: Counter[tuple[str, str]] = Counter()
+        # From 0 on, or a rate over a counter misses the first change.
+        self._moves = Counter(dict.fromkeys(self._fsm.possible_moves(), 0))
+        self._raised: str | None = None
+        self._last: ProbeResult | None = None
+        self._last_at: float | None = None
+        self._last_time: float | None = None
+        self._born = now()
+        self._callback = on_transition
+        self._calls: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._handover: Handover | None = None
+        self._make_locks()
+
+    def hand_over(self, handover: Handover) -> None:
+        """Keep the verdict there, and begin with the one found there while it is not stale.
+
+        To be called before `start()`.
+        """
+        self._handover = handover
+
+    def _take_over(self) -> None:
+        saved = self._handover.get() if self._handover is not None else None
+        if saved is None or now() - saved["checked_at"] > self._lifetime:
+            return
+        with self._changed:
+            self._fsm.restore(saved)
+            last = saved["last"]
+            # It goes on ageing: a probe that kills its worker each time must not keep it young.
+            self._last_at = self._born = saved["checked_at"]
+            self._last_time = saved["recent"][-1]["ts"] if saved["recent"] else None
+            self._last = ProbeResult(
+                ok=last["event"] != "fail",
+                latency_ms=last["latency"],
+                detail=last["detail"] or "",
+                phase=last["phase"],
+            )
+
+    def _make_locks(self) -> None:
+        self._pid = os.getpid()
+        # Guards everything that a snapshot shows; held for microseconds.
+        self._changed = threading.Condition(threading.Lock())
+        # Held during a check: one at a time.
+        self._checking = threading.Lock()
+        # Held while the thread is started or stopped.
+        self._control = threading.Lock()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start checking, the first check at once; returns itself. Nothing when it runs already."""
+        if self._pid != os.getpid():
+            # A lock that another thread held when the process forked is held for ever.
+            self._make_locks()
+            self._thread = self._calls = None
+        with self._control:
+            if self._thread is None or not self._thread.is_alive():
+                self._stop = threading.Event()
+                self._born = now()
+                if self._last_at is None:
+                    self._take_over()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._stop,), name="pingstate-monitor", daemon=True
+                )
+                self._thread.start()
+        return self
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Stop checking; waits up to `timeout` seconds for a check in flight, whose result is lost.
+
+        `start()` starts again. A probe that never returns keeps its thread, and the next check
+        waits for it.
+        """
+        with self._control:
+            thread, self._thread = self._thread, None
+            calls, self._calls = self._calls, None
+            self._stop.set()
+            if calls is not None:
+                with suppress(queue.Full):  # then its thread does not wait to be woken
+                    calls.put_nowait(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is alive in this process."""
+        thread = self._thread
+        return thread is not None and self._pid == os.getpid() and thread.is_alive()
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether the thread was started in a process that this one is forked from."""
+        return self._thread is not None and self._pid != os.getpid()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def check_now(self) -> ProbeResult:
+        """Check at once in the calling thread, after a check that is under way; keeps the slots."""
+        with self._checking:
+            result = self._check()
+            self._take(result)
+            return result
+
+    def _run(self, stop: threading.Event) -> None:
+        schedule = Schedule(self.interval, self._fast_interval, self._jitter, now())
+        while True:
+            with self._checking:
+                if stop.is_set():
+                    return
+                result = self._check()
+                if stop.is_set():
+                    return
+                try:
+                    settled = self._take(result)
+                # A handler of logs that raises, say: the next check must come.
+                except BaseException:
+                    with suppress(BaseException):
+                        log.exception("a check's result could not be taken")
+                    settled = False
+            due = schedule.next(now(), fast=not settled)
+            # In parts, for a clock that counts sleep outruns the one that waits are timed by.
+            while (left := due - now()) > 0:
+                if stop.wait(min(left, 60.0)):
+                    return
+
+    def _check(self) -> ProbeResult:
+        began = now()
+        try:
+            result = self.probe.check()
+            if not isinstance(result, ProbeResult):
+                raise TypeError(f"check() returned {type(result).__name__}, not ProbeResult")  # noqa: TRY301  # a fail like any other
+            result = replace(
+                result,
+                ok=bool(result.ok),
+                latency_ms=_number(result.latency_ms),
+                detail=one_line(str(result.detail or "")),
+                phase=result.phase if result.phase in PHASES else None if result.ok else "check",
+                trace=result.trace if isinstance(result.trace, Trace) else None,
+            )
+            self._raised = None
+        # A probe may raise anything, and the next check must come.
+        except BaseException as exc:
+            in_main = threading.current_thread() is threading.main_thread()
+            if isinstance(exc, KeyboardInterrupt) and in_main:
+                raise
+            raised = describe(exc)
+            # Once for a row of the same: a log line for each check helps no one.
+            log.log(
+                logging.DEBUG if raised == self._raised else logging.WARNING,
+                "%s: the probe raised %s",
+                self.name,
+                raised,
+            )
+            self._raised = raised
+            result = ProbeResult(
+                ok=False,
+                latency_ms=round((now() - began) * 1000, 3),
+                detail=one_line(f"check: the probe raised {raised}"),
+                phase="check",
+            )
+        return result
+
+    def _take(self, result: ProbeResult) -> bool:
+        """Feed a result to the state machine; whether the state is settled after it."""
+        latency = result.latency_ms
+        event = "ok" if result.ok else "fail"
+        if result.ok and self._slow_ms is not None and (latency or 0.0) > self._slow_ms:
+            event = "slow"
+        detail = result.detail or None
+        phase = None if result.ok else result.phase
+        with self._changed:
+            old = self._fsm.state
+            new = self._fsm.fire(event, latency, detail, phase)
+            settled = self._fsm.settled
+            self._last, self._last_at, self._last_time = result, now(), time.time()
+            self._results[event, result.phase or ""] += 1
+            if new != old:
+                self._moves[old, new] += 1
+            if self._handover is not None:
+                self._handover.put(self._fsm.save())
+            self._changed.notify_all()
+        if new != old:
+            self._tell(old, new, event, result)
+        return settled
+
+    def _tell(self, old: str, new: str, event: str, result: ProbeResult) -> None:
+        took = "no latency" if result.latency_ms is None else f"{result.latency_ms:g} ms"
+        log.log(
+            logging.INFO if new == "up" else logging.WARNING,
+            "%s: %s -> %s: %s (%s)",
+            self.name,
+            old,
+            new,
+            result.reason,
+            f"slow, {took}" if event == "slow" else took,
+            extra={
+                "probe": self.name,
+                "old_state": old,
+                "new_state": new,
+                "phase": result.phase,
+                "detail": result.detail,
+                "latency_ms": result.latency_ms,
+            },
+        )
+        if self._callback is None:
+            return
+        calls = self._calls
+        if calls is None:
+            calls = self._calls = queue.Queue(_MAX_CALLBACKS)
+            threading.Thread(
+                target=self._call_back, args=(calls,), name="pingstate-callback", daemon=True
+            ).start()
+        try:
+            calls.put_nowait((old, new, result))
+        except queue.Full:
+            log.error("on_transition blocks: %s -> %s is not told", old, new)  # noqa: TRY400  # one line
+
+    def _call_back(self, calls: queue.Queue[tuple[str, str, ProbeResult] | None]) -> None:
+        # After stop() what is waiting is still told.
+        while calls is self._calls or not calls.empty():
+            call = calls.get()
+            if call is None or self._callback is None:
+                continue
+            try:
+                self._callback(*call)
+            except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything
+                log.error("on_transition raised %s", describe(exc))  # noqa: TRY400  # one line
+
+    # -- verdict -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """The state's word: what the last check left, whatever its age."""
+        return self._fsm.state
+
+    @property
+    def stale(self) -> bool:
+        """Whether the verdict has expired: no check has ended for too long."""
+        return now() - max(self._last_at or 0.0, self._born) > self._lifetime
+
+    @property
+    def _lifetime(self) -> float:
+        longest = max(self.interval, self._fast_interval)
+        return longest * (1 + self._jitter) + self._timeout + 1
+
+    def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
+        """Block until the state is `states` (one, or any of several) and fresh; False in time.
+
+        `timeout` is in seconds, None waits for ever.
+        """
+        wanted = (states,) if isinstance(states, str) else states
+        with self._changed:
+            return self._changed.wait_for(lambda: self.state in wanted and not self.stale, timeout)
+
+    def wait_for_verdict(self, timeout: float | None = None) -> bool:
+        """Block until there is a verdict that is not stale; False after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._last_at is not None and not self.stale, timeout
+            )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything at this moment, consistent, in a new dict that is the caller's to keep.
+
+        The keys of `PingFSM.snapshot()`, and `pid` and `certificate` (of the last check, None
+        without one; its `expires` in seconds since 1970).
+        """
+        with self._changed:
+            snapshot = self._fsm.snapshot()
+            snapshot["stale"] = self.stale
+            trace = self._last.trace if self._last else None
+        certificate = trace.certificate if trace else None
+        snapshot["probe"] = self.name
+        snapshot["pid"] = os.getpid()
+        snapshot["certificate"] = certificate and {
+            "expires": certificate.expires,
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+        }
+        return snapshot
+
+    def account(self) -> Account:
+        """What metrics are made of, consistent, in copies that are the caller's to keep."""
+        with self._changed:
+            return Account(
+                state=self._fsm.state,
+                stale=self.stale,
+                timeout=self._timeout,
+                last=self._last,
+                checked_at=self._last_time,
+                results=self._results.copy(),
+                moves=self._moves.copy(),
+            )
+
+
+def _number(value: object) -> float | None:
+    """A latency that JSON can say; None for what is none."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return value
+    return None

@@ -1,0 +1,102 @@
+"""When a presented certificate expires, for whom it is and by whom, verified or not.
+
+The standard library parses a certificate only after it was verified, so the few fields are read
+from the DER (X.690) of RFC 5280's structure here.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pingstate.text import one_line
+
+_UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS = 0x17, 0x18, 0xA0, 0xA3
+_COMMON_NAME, _ORGANIZATION, _ALT_NAME = b"\x55\x04\x03", b"\x55\x04\x0a", b"\x55\x1d\x11"
+_BMP_STRING, _DNS_NAME = 0x1E, 0x82
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """`expires` is in seconds since 1970; the names are one line each, "" where there is none."""
+
+    expires: float
+    subject: str
+    issuer: str
+
+
+@lru_cache(maxsize=4)
+def read_certificate(der: bytes) -> Certificate | None:
+    """The fields of one X.509 certificate, None where the bytes are not one. Never raises."""
+    try:
+        return _read(der)
+    except (ValueError, IndexError, OverflowError):
+        return None
+
+
+def _read(der: bytes) -> Certificate:
+    ((_, certificate),) = _items(der)
+    fields = _items(_items(certificate)[0][1])
+    if fields[0][0] == _VERSION:
+        fields = fields[1:]
+    # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, extensions
+    issuer, validity, subject = (fields[index][1] for index in (2, 3, 4))
+    kind, ends = _items(validity)[1]
+    return Certificate(
+        expires=_time(kind, ends),
+        # RFC 6125: names of hosts are in the extension; a common name is what is left of old ways.
+        subject=_name(subject, _COMMON_NAME) or _alt_name(fields) or _name(subject, _ORGANIZATION),
+        issuer=_name(issuer, _COMMON_NAME) or _name(issuer, _ORGANIZATION),
+    )
+
+
+def _items(data: bytes) -> list[tuple[int, bytes]]:
+    """The (tag, content) pairs that a run of DER consists of."""
+    items = []
+    at = 0
+    while at < len(data):
+        tag, length = data[at], data[at + 1]
+        at += 2
+        if length & 0x80:
+            size = length & 0x7F
+            length = int.from_bytes(data[at : at + size], "big")
+            at += size
+        if at + length > len(data):
+            raise ValueError("cut short")
+        items.append((tag, data[at : at + length]))
+        at += length
+    return items
+
+
+def _time(kind: int, raw: bytes) -> float:
+    text = raw.decode("ascii")
+    if kind == _UTC_TIME:
+        text = ("19" if text[:2] >= "50" else "20") + text  # RFC 5280, 4.1.2.5.1
+    elif kind != _GENERALIZED_TIME:
+        raise ValueError("not a time")
+    return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))
+
+
+def _name(raw: bytes, wanted: bytes) -> str:
+    for _, attributes in _items(raw):
+        for _, attribute in _items(attributes):
+            (_, kind), (coding, value) = _items(attribute)
+            if kind == wanted:
+                text = value.decode("utf-16-be" if coding == _BMP_STRING else "utf-8", "replace")
+                return one_line(text, 100)
+    return ""
+
+
+def _alt_name(fields: list[tuple[int, bytes]]) -> str:
+    for tag, wrapped in fields[6:]:
+        if tag != _EXTENSIONS:
+            continue
+        for _, extension in _items(_items(wrapped)[0][1]):
+            parts = _items(extension)
+            if parts[0][1] == _ALT_NAME:
+                for kind, name in _items(_items(parts[-1][1])[0][1]):
+                    if kind == _DNS_NAME:
+                        return one_line(name.decode("ascii", "replace"), 100)
+    return ""

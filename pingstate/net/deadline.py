@@ -1,0 +1,58 @@
+"""One budget of time for one check: a clock, a resolver and sockets that can't outlive it."""
+
+from __future__ import annotations
+
+import errno
+import time
+
+
+class Deadline:
+    """Seconds that one check may take in all, and a record of the phases that took them.
+
+    `timeout` is in seconds; `allow()` bounds what may be read off the wire, which is unbounded
+    before. `owner` is whose check it is: of its lookups at most one may be left hanging. One
+    thread at a time.
+    """
+
+    def __init__(self, timeout: float, owner: object = None) -> None:
+        self.owner = owner
+        self.timeout = timeout
+        self.phase = "dns"
+        self.seconds: dict[str, float] = {}
+        self.started = time.monotonic()
+        self._at = self.started + timeout
+        self._entered = self.started
+        self._bytes_left: int | None = None
+
+    def enter(self, phase: str) -> None:
+        """Begin a phase; the time since the last one began is booked on the last one."""
+        at = time.monotonic()
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._entered
+        self.phase, self._entered = phase, at
+
+    def elapsed(self) -> float:
+        """Seconds since the check began."""
+        return time.monotonic() - self.started
+
+    def left(self) -> float:
+        """Seconds that are left, above 0. Raises TimeoutError when none are."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._at
+
+    def allow(self, count: int) -> None:
+        """Set how many more bytes may come off the wire."""
+        self._bytes_left = count
+
+    def took(self, count: int) -> None:
+        """Book bytes that came off the wire. Raises OSError when it is more than may come."""
+        if self._bytes_left is not None:
+            self._bytes_left -= count
+            if self._bytes_left < 0:
+                raise OSError(errno.EMSGSIZE, "more bytes came than one check reads")

@@ -1,0 +1,90 @@
+"""Name lookups that a check can leave behind: the C library's own can't be interrupted."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pingstate.net.deadline import Deadline
+
+
+def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+    """The addresses of a name for a stream socket, or TimeoutError when the time is up.
+
+    An IP address is answered without a lookup. The C library's lookup can't be interrupted, so
+    it runs in a daemon thread, and a thread that hangs is not joined by a second for its name.
+    """
+    deadline.enter("dns")
+    # As bytes: a str makes socket import the codec for international names.
+    name = host.encode("ascii")
+    kind = socket.SOCK_STREAM
+    found: list[Any] | None = None
+    with suppress(socket.gaierror):
+        found = socket.getaddrinfo(name, None, type=kind, flags=socket.AI_NUMERICHOST)
+    if found is None:
+        found = _lookup(name, lambda: socket.getaddrinfo(name, None, type=kind), deadline)
+    return [(*row[:4], (row[4][0], port, *row[4][2:])) for row in found]
+
+
+class _Lookup:
+    """A lookup under way: who asked first, how many checks wait for it, its answer."""
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.done = threading.Event()
+        self.waiting = 0
+        self.answer: Any = None
+        self.error: OSError | None = None
+
+
+_lookups: dict[bytes, _Lookup] = {}
+
+
+_lookups_lock = threading.Lock()
+
+
+def _lookup(key: bytes, ask: Callable[[], list[Any]], deadline: Deadline) -> list[Any]:
+    def run() -> None:
+        try:
+            lookup.answer = ask()
+        except OSError as exc:
+            lookup.error = exc
+        except (UnicodeError, ValueError) as exc:
+            lookup.error = OSError(errno.EINVAL, str(exc))
+        finally:
+            with _lookups_lock:
+                del _lookups[key]
+            lookup.done.set()
+
+    timeout = deadline.left()
+    with _lookups_lock:
+        lookup = _lookups.get(key) or _Lookup(deadline.owner)
+        if key not in _lookups:
+            # A target can redirect to many names, and each that hangs would keep a thread.
+            if any(
+                other.owner is deadline.owner and not other.waiting for other in _lookups.values()
+            ):
+                raise OSError(errno.EBUSY, "the resolver still hangs on another name")
+            # A late answer is never used: who comes after the last waiter left asks anew.
+            try:
+                threading.Thread(target=run, name="pingstate-resolver", daemon=True).start()
+            except RuntimeError as exc:
+                raise OSError(errno.EAGAIN, "no thread for the lookup") from exc
+            _lookups[key] = lookup
+        elif not lookup.waiting:
+            raise OSError(errno.EBUSY, "the resolver still hangs on the last lookup of this name")
+        lookup.waiting += 1
+    try:
+        if not lookup.done.wait(timeout):
+            raise TimeoutError("timed out")
+    finally:
+        with _lookups_lock:
+            lookup.waiting -= 1
+    if lookup.error is not None:
+        raise lookup.error
+    result: list[Any] = lookup.answer
+    return result

@@ -1,0 +1,1 @@
+"""One check of one target, and what counts as up."""

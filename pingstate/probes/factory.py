@@ -1,0 +1,40 @@
+"""The factory of probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pingstate.probes.conditions import Check
+from pingstate.probes.tcp import TCPProbe
+from pingstate.values import PROTOCOLS
+
+if TYPE_CHECKING:
+    from pingstate.probes.http import HTTPProbe
+
+
+def probe(
+    protocol: str,
+    address: str,
+    port: int | None = None,
+    path: str = "/",
+    check: Check | Sequence[Check] | None = None,
+    timeout: float | None = None,
+    **options: Any,
+) -> TCPProbe | HTTPProbe:
+    """A probe for `tcp`, `http` or `https`.
+
+    `address` is a host name, an IP address or `unix:/path`; `port` is 1 to 65535, None for 443
+    (80 for http); `timeout` is in seconds for the whole check, None for 2 (tcp) or 5 (http,
+    https). `check` is a string of the mini-language, a callable, or several of both that must all
+    hold. `options` are those of `TCPProbe` or `HTTPProbe`. Raises ValueError for what is wrong.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+    if protocol == "tcp":
+        return TCPProbe(address, port, check=check, timeout=timeout, **options)
+    from pingstate.probes.http import HTTPProbe  # noqa: PLC0415  # requests, which a TCP probe does without
+
+    return HTTPProbe(
+        address, port, path=path, check=check, timeout=timeout, tls=protocol == "https", **options
+    )

@@ -1,0 +1,314 @@
+"""An HTTP or HTTPS check through requests, over sockets that keep the check's deadline."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError
+
+from pingstate.net.deadline import Deadline
+from pingstate.net.errors import PhaseError
+from pingstate.net.transport import ClientTLS, Hop, ask, http_reason
+from pingstate.probes.base import ProbeResult, finish
+from pingstate.probes.conditions import (
+    CallCondition,
+    Check,
+    HTTPCondition,
+    HTTPResponseSnapshot,
+    Outcome,
+    any_2xx,
+    parse_checks,
+)
+from pingstate.values import authority, host_of, port_of, timeout_of
+
+MAX_REDIRECTS = 10
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+class HTTPProbe:
+    """Ask one URL with requests and judge the final answer.
+
+    `method` is any HTTP method. `headers` are sent as they are, `Host` included, and replace the
+    probe's own. `basic_auth` is (user, password). `ca_file` is a PEM file of the authorities to
+    trust instead of the system's; `client_cert` and `client_key` are PEM files; `server_name` is
+    the name in the TLS handshake and the one that is verified (None: `address`); `verify_tls`
+    False accepts any certificate. Redirects are followed at most 10 times, to http and https
+    only, without credentials and own headers once the origin changes, and not for a status that
+    the check names. At most `max_body_bytes` of a decoded body are read, and only where the check
+    needs it.
+
+    Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
+    has a connection of its own. Raises ValueError for what can't be asked, OSError (ssl.SSLError
+    among them) for certificate files that can't be read.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int | None = None,
+        *,
+        path: str = "/",
+        check: Check | Sequence[Check] | None = None,
+        timeout: float | None = None,
+        tls: bool = False,
+        verify_tls: bool = True,
+        method: str = "GET",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        basic_auth: tuple[str, str] | None = None,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        server_name: str | None = None,
+        follow_redirects: bool = True,
+        max_body_bytes: int = 65536,
+    ) -> None:
+        scheme = "https" if tls else "http"
+        self.address = host_of(address)
+        self.port = port_of(_PORTS[scheme] if port is None else port)
+        self.timeout = timeout_of(5.0 if timeout is None else timeout)
+        self._max_body = max_body_bytes
+        self._follow = follow_redirects
+        self._set_checks(check)
+        self._tls = ClientTLS(
+            home=self.address,
+            verify=verify_tls,
+            ca_file=ca_file,
+            client_cert=client_cert,
+            client_key=client_key,
+            server_name=server_name,
+        )
+        if tls:
+            self._tls.context  # noqa: B018  # files that can't be read are an error now
+        target = target_of(path)
+        fields = headers_of(headers)
+        # The hosts that mean the given address: a target redirects to the name it was called by.
+        called = urlsplit(f"//{fields.get('Host', '')}")
+        self._aliases = {self.address.lower(), called.hostname, server_name}
+        if self.address.startswith("unix:"):
+            self._aliases.add("localhost")
+        self._ports = {self.port}
+        if called.hostname:
+            self._ports.add(called.port or _PORTS[scheme])
+        self._request = _request(method_of(method), scheme, self.address, self.port, target, fields)
+        # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
+        values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
+        words = [word for value in values for word in (value, *value.split())]
+        if basic_auth is not None:
+            user_password = ":".join(basic_auth).encode("utf-8", "surrogateescape")
+            token = base64.b64encode(user_password).decode("ascii")
+            self._request.headers["Authorization"] = f"Basic {token}"
+            words += [token, basic_auth[1]]
+        shown, _, query = target.partition("?")
+        words += [query, *re.split("[=&]", query)]
+        self._secrets = _spellings(words)
+        colon = ":" if self.address.startswith("unix:") else ""
+        self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
+
+    def _set_checks(self, check: Check | Sequence[Check] | None) -> None:
+        conditions = parse_checks("http", check)
+        named = [c for c in conditions if isinstance(c, HTTPCondition)]
+        self._calls = [c for c in conditions if isinstance(c, CallCondition)]
+        self._statuses = frozenset[int]().union(*(c.statuses or () for c in named))
+        self._heads = [c.on_head for c in named if c.on_head is not None]
+        self._bodies = [c.on_body for c in named if c.on_body is not None]
+        # A condition that names statuses says it all, and a lone callable decides for itself.
+        if not self._statuses and (named or not self._calls):
+            self._heads.insert(0, any_2xx)
+
+    def check(self) -> ProbeResult:
+        """Check once; back within `timeout`, whatever the target does."""
+        deadline = Deadline(self.timeout, owner=self)
+        trace: dict[str, Any] = {"redirects": 0}
+        return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
+
+    def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
+        hop = Hop(self._request, self.address, self.port)
+        while True:
+            try:
+                with ask(hop, self._tls, deadline, trace) as response:
+                    location = self._redirection(response)
+                    if location is None:
+                        return self._judge(response, deadline)
+                    status = response.status_code
+            except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
+                raise PhaseError(http_reason(exc)) from exc
+            if trace["redirects"] >= MAX_REDIRECTS:
+                raise PhaseError(f"more than {MAX_REDIRECTS} redirects")
+            trace["redirects"] += 1
+            hop = self._redirected(hop.request, location, status)
+
+    def _redirected(self, request: requests.PreparedRequest, location: str, status: int) -> Hop:
+        """The next hop. Raises PhaseError where there is no going."""
+        base = urlsplit(str(request.url))
+        try:
+            # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
+            location = location.encode("latin-1").decode("utf-8", "replace")
+            parts = urlsplit(urljoin(base.geturl(), location))
+            if parts.scheme not in _PORTS:
+                raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
+            port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
+            name = host_of(parts.hostname or "")
+            at_home = parts.hostname in self._aliases
+            address = self.address if at_home else name
+            target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        except ValueError:
+            # Not what it was: there may be a secret in it.
+            raise PhaseError("redirected to what is no http or https URL") from None
+        first = urlsplit(str(self._request.url))
+        kept = at_home and parts.scheme == first.scheme and port in self._ports
+        if kept:
+            port = self.port
+        method = str(request.method)
+        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+            method = "GET"
+        headers = {
+            name: value
+            for name, value in (self._request.headers.items() if kept else ())
+            if name != "Content-Length"
+        }
+        following = _request(method, parts.scheme, name, port, target, headers)
+        return Hop(following, address, port, None if kept else name)
+
+    def _redirection(self, response: requests.Response) -> str | None:
+        status = response.status_code
+        if not self._follow or status not in _REDIRECTS or status in self._statuses:
+            return None
+        return response.headers.get("Location")
+
+    def _judge(self, response: requests.Response, deadline: Deadline) -> Outcome:
+        status = response.status_code
+        if not 100 <= status <= 599:
+            raise PhaseError(f"HTTP {status} is not a status")
+        body = b""
+        decided: list[Outcome] = []
+        for on_head in self._heads:
+            decided.append(on_head(status, response.headers))
+            if not decided[-1][0]:
+                break
+        else:
+            if self._bodies or self._calls:
+                body, outcomes = self._read(response, deadline)
+                decided += outcomes
+        deadline.enter("check")
+        if self._calls and all(ok for ok, _ in decided):
+            snapshot = HTTPResponseSnapshot(
+                status=status,
+                headers=response.headers,
+                body=body,
+                text=_text(body, response),
+                elapsed_ms=round(deadline.elapsed() * 1000, 3),
+            )
+            for call in self._calls:
+                decided.append(call.judge(snapshot))
+                if not decided[-1][0]:
+                    break
+        ok, detail = decided[-1]
+        # A callable's own words stand as they are.
+        if len(decided) > len(self._heads) + len(self._bodies) and detail:
+            return ok, detail
+        return ok, detail if detail.startswith(
+            "HTTP "
+        ) else f"HTTP {status}, {detail}".removesuffix(", ")
+
+    def _read(self, response: requests.Response, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
+        deadline.enter("body")
+        # What is not compressed well still has room for its framing.
+        deadline.allow(max(1 << 20, 4 * self._max_body))
+        body = bytearray()
+        waiting = list(self._bodies)
+        decided: list[Outcome] = []
+        complete = False
+        while not complete and (waiting or self._calls):
+            data = response.raw.read1(min(16384, self._max_body - len(body)), decode_content=True)
+            body += data
+            complete = not data or len(body) >= self._max_body
+            for on_body in tuple(waiting):
+                outcome = on_body(bytes(body), complete, deadline.left())
+                if outcome is None:
+                    continue
+                waiting.remove(on_body)
+                decided.append(outcome)
+                if not outcome[0]:
+                    return bytes(body), decided
+        return bytes(body), decided
+
+
+def _request(
+    method: str, scheme: str, address: str, port: int, target: str, headers: Mapping[str, str]
+) -> requests.PreparedRequest:
+    if address.startswith("unix:"):
+        host = "localhost"
+    else:
+        host = authority(address.partition("%")[0].removesuffix("."), port, _PORTS[scheme])
+    own = {
+        "Host": host,
+        "User-Agent": "pingstate",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    prepared = requests.Request(method, f"{scheme}://localhost/").prepare()
+    prepared.headers.update(own)
+    prepared.headers.update(headers)
+    # Not by requests, which rewrites a path that it would have written otherwise.
+    prepared.url = f"{scheme}://{host}{target}"
+    return prepared
+
+
+def _spellings(words: Iterable[str]) -> list[str]:
+    """The ways in which a target may say secrets again, longest first.
+
+    None is so short that it stands in a detail by chance.
+    """
+    spelled = {unquote_plus(word) for word in words}.union(words)
+    spelled |= {word.replace("\\", "\\\\").replace('"', '\\"') for word in spelled}
+    return sorted((word for word in spelled if len(word) > 3), key=len, reverse=True)
+
+
+def _text(body: bytes, response: requests.Response) -> str:
+    charset = requests.utils.get_encoding_from_headers(response.headers)
+    try:
+        return body.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):  # no such charset, or one that is not for text
+        return body.decode("utf-8", "replace")
+
+
+def method_of(method: str) -> str:
+    """`method` in upper case. Raises ValueError for what RFC 9110 doesn't call a method."""
+    if not _TOKEN.fullmatch(method):
+        raise ValueError(f"method {method!r} is not an HTTP method, such as GET or HEAD")
+    return method.upper()
+
+
+def headers_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CaseInsensitiveDict[str]:
+    """Header fields ready to be sent, values as UTF-8. Raises ValueError (RFC 9110, 5.5)."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    for name, value in pairs:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"header {name!r} is not a field name")
+        if re.search("[\0\r\n]", value):
+            raise ValueError(f"the value of header {name!r} has a line break or NUL in it")
+        text = value.strip(" \t").encode("utf-8", "surrogateescape").decode("latin-1")
+        # One field of several lines is one list (RFC 9110, 5.3).
+        again = name.lower() != "host" and name in ready
+        ready[name] = f"{ready[name]}, {text}" if again else text
+    return ready
+
+
+def target_of(path: str) -> str:
+    """A request target in ASCII. Raises ValueError for what is not a path with maybe a query."""
+    if not path.startswith("/") or re.search(r"[\x00-\x20\x7f#]", path):
+        raise ValueError(
+            f"path {path!r} is not a path that begins with / and has no blanks and no fragment"
+        )
+    return quote(path, safe="".join(map(chr, range(0x21, 0x7F))))

@@ -1,0 +1,36 @@
+"""Remote and foreign text as one safe line."""
+
+from __future__ import annotations
+
+import re
+
+_CUT = "\N{HORIZONTAL ELLIPSIS}"
+
+
+_CREDENTIALS = re.compile(r"//[^/\s@]*@")
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """`text` as one printable line of at most `limit` characters, without URL credentials."""
+    safe = _CREDENTIALS.sub("//***@", text[: 4 * limit])
+    safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in safe)
+    return safe if len(safe) <= limit else safe[: limit - 1] + _CUT
+
+
+def excerpt(data: bytes) -> str:
+    """The beginning of remote bytes, to be quoted in a detail."""
+    head = data[:256]
+    text = one_line(head.decode("utf-8", "replace"), 60)
+    # Where it is cut must show: a secret that is cut in two is found by it.
+    if len(data) > len(head) and not text.endswith(_CUT):
+        text += _CUT
+    return f"'{text}'" if data else "nothing"
+
+
+def describe(exc: BaseException) -> str:
+    """An exception's name and message in one line, also when its `str()` raises."""
+    try:
+        message = one_line(str(exc), 160)
+    except BaseException:  # noqa: BLE001  # a broken exception still has a name
+        message = "its message can't be read"
+    return f"{type(exc).__name__}: {message}" if message else type(exc).__name__

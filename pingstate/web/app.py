@@ -1,0 +1,148 @@
+"""The HTTP API: views that only read the Monitor, and the factory that gunicorn calls."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from pingstate import logs
+from pingstate.factory import monitor_of
+from pingstate.monitor.monitor import Monitor
+from pingstate.settings import ConfigurationError, load_settings
+from pingstate.web.process import gunicorn_role, start_in_serving_process
+
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+log = logging.getLogger(__name__)
+
+_GUNICORN_BOOT_ERROR = 3
+
+
+def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> Flask:
+    """The application, with one Monitor as the environment says, in `extensions["pingstate"]`.
+
+    The Monitor is started in the process that serves: at once, or in each worker that a gunicorn
+    arbiter forks; `start=False` leaves it to the caller. Raises ConfigurationError; under gunicorn
+    or `flask run` ends the process with a line for each bad setting instead.
+    """
+    try:
+        loaded = load_settings(environ)
+        monitor = monitor_of(loaded.settings)
+    except ConfigurationError as exc:
+        if gunicorn_role() is None and "FLASK_RUN_FROM_CLI" not in os.environ:
+            raise
+        for problem in exc.problems:
+            print(f"pingstate: {problem}", file=sys.stderr)
+        # A worker that ends with any other code is started again and again.
+        raise SystemExit(_GUNICORN_BOOT_ERROR if gunicorn_role() == "worker" else 2) from None
+    logs.configure(loaded.settings, ours=gunicorn_role() is not None)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    for note in loaded.notes:
+        log.info("%s", note)
+    app = app_of(monitor, loaded.settings.ready_states)
+    if start:
+        start_in_serving_process(monitor, loaded.settings)
+    return app
+
+
+def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
+    """The Flask application over a Monitor; `/healthz` is 200 in `ready_states`. Starts nothing."""
+    app = Flask("pingstate", static_folder=None)
+    app.url_map.merge_slashes = False
+    app.extensions["pingstate"] = monitor
+
+    def status() -> Response:
+        return _response(json.dumps(monitor.snapshot()) + "\n", "application/json")
+
+    def state() -> Response:
+        return _response(monitor.state)
+
+    def healthz() -> Response:
+        if monitor.stale:
+            return _response("stale", status=503)
+        word = monitor.state
+        return _response(word, status=200 if word in ready_states else 503)
+
+    def livez() -> Response:
+        return _response("stale", status=503) if monitor.stale else _response("alive")
+
+    def metrics() -> Response:
+        from pingstate.web.metrics import CONTENT_TYPE, Metrics  # noqa: PLC0415  # for who scrapes
+
+        return _response(Metrics(monitor).text(), CONTENT_TYPE)
+
+    views = {
+        "/": status,
+        "/status": status,
+        "/state": state,
+        "/healthz": healthz,
+        "/livez": livez,
+        "/metrics": metrics,
+    }
+    for path, view in views.items():
+        app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
+    app.register_error_handler(HTTPException, _refused)
+
+    @app.before_request
+    def start_again_after_a_fork() -> None:
+        # An app that was made before a server forked left its Monitor's thread behind.
+        if monitor.left_behind:
+            monitor.start()
+
+    return app
+
+
+def _response(
+    text: str | bytes, content_type: str = "text/plain; charset=utf-8", status: int = 200
+) -> Response:
+    response = Response(text, status=status, content_type=content_type)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _refused(error: HTTPException) -> Response:
+    response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def serve(
+    monitor: Monitor,
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    *,
+    ready_states: Container[str] = ("up",),
+) -> BaseWSGIServer:
+    """The API on Werkzeug's threaded server, bound but not serving yet.
+
+    `serve_forever()` of the result blocks until another thread calls `shutdown()`; port 0 takes a
+    free one, then to be read from `port`. Raises OSError when the address can't be had.
+    """
+    from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415  # gunicorn does without
+
+    class Handler(WSGIRequestHandler):
+        # Seconds that a client may be silent for, before or between its requests.
+        timeout = 10
+
+        def log_request(self, *_: Any) -> None:
+            """Nothing: a probe's users ask often."""
+
+    app = app_of(monitor, ready_states)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Werkzeug ends the process when it can't bind; a library must not.
+    with socket.create_server((host, port), family=family) as bound:
+        return make_server(
+            host, port, app, threaded=True, request_handler=Handler, fd=bound.fileno()
+        )

@@ -1,0 +1,69 @@
+"""Which process this is, and when its Monitor starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from pingstate.factory import probe_of
+from pingstate.monitor.handover import Handover
+from pingstate.monitor.monitor import Monitor
+from pingstate.settings import Settings
+
+# What a gunicorn arbiter with a preloaded application hands to the worker that it forks next.
+_preloaded: tuple[Monitor, Settings] | None = None
+
+
+def start_in_serving_process(monitor: Monitor, settings: Settings) -> None:
+    """Start the Monitor in the process that serves, once."""
+    global _preloaded  # noqa: PLW0603  # a hook of os.register_at_fork can't be taken back
+    if gunicorn_role() == "arbiter":
+        if _preloaded is None:
+            os.register_at_fork(after_in_child=_start_after_fork)
+        monitor.hand_over(Handover())
+        _preloaded = monitor, settings
+    elif not _starts_elsewhere():
+        monitor.start()
+
+
+def _start_after_fork() -> None:
+    global _preloaded
+    preloaded, _preloaded = _preloaded, None
+    if preloaded is not None:
+        monitor, settings = preloaded
+        if settings.probe is not None:
+            # What a probe of the user's began before the fork, a thread, a connection, is not here.
+            monitor.probe = probe_of(settings)
+        monitor.start()
+
+
+def gunicorn_role() -> str | None:
+    """Which of gunicorn's processes this is: `worker`, `arbiter`, or None of them."""
+    if not os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+        return None
+    if "gunicorn.arbiter" not in sys.modules:
+        return None
+    from gunicorn.workers.base import Worker  # noqa: PLC0415  # imported already
+
+    # A worker handles SIGTERM itself from before it loads the application.
+    handler = signal.getsignal(signal.SIGTERM)
+    return "worker" if isinstance(getattr(handler, "__self__", None), Worker) else "arbiter"
+
+
+def _starts_elsewhere() -> bool:
+    """Whether this is a `flask` command that serves no request: a reloader's parent, a shell."""
+    if "FLASK_RUN_FROM_CLI" not in os.environ:
+        return False
+    import click  # noqa: PLC0415  # imported already
+    from flask.cli import run_command  # noqa: PLC0415  # imported already
+    from flask.helpers import get_debug_flag  # noqa: PLC0415  # imported already
+    from werkzeug.serving import is_running_from_reloader  # noqa: PLC0415  # imported already
+
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return False
+    if context.command is not run_command:
+        return True
+    reload = context.params.get("reload")
+    return (get_debug_flag() if reload is None else reload) and not is_running_from_reloader()

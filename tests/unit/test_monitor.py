@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from pingstate import Monitor, ProbeResult, threshold_transitions
+from pingstate.monitor import fsm as fsm_module
+from pingstate.monitor.schedule import Schedule
+from tests.conftest import LONG, until
+from tests.support import fleet
+
+OK = ProbeResult(ok=True, latency_ms=1.0, detail="fine")
+FAIL = ProbeResult(ok=False, latency_ms=2.0, detail="connect: refused", phase="connect")
+
+
+class Scripted:
+    """A probe that does what a test says next, and tells when it was asked."""
+
+    name = "scripted"
+    timeout = 0.5
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked: list[float] = []
+        self.lock = threading.Lock()
+
+    def check(self):
+        with self.lock:
+            self.asked.append(time.monotonic())
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer() if callable(answer) else answer
+
+
+# -- the schedule, under a simulated clock -----------------------------------------------------
+
+
+def slots(schedule, durations, *, fast=False, start=0.0):
+    """When checks begin, if each takes as long as `durations` say."""
+    at, began = start, []
+    for duration in durations:
+        began.append(at)
+        at = schedule.next(at + duration, fast=fast)
+    return began
+
+
+def test_slots_do_not_drift_by_the_length_of_a_check():
+    began = slots(Schedule(1.0, 1.0, 0.0, 0.0), [0.3, 0.9, 0.0, 0.5] * 5)
+    assert began == pytest.approx(range(20))
+
+
+def test_late_check_skips_the_slots_it_missed():
+    assert slots(Schedule(1.0, 1.0, 0.0, 0.0), [0.1, 2.5, 0.1, 0.1]) == pytest.approx([0, 1, 4, 5])
+
+
+def test_jitter_spreads_each_slot_and_does_not_add_up():
+    rng = random.Random(1)
+    began = slots(Schedule(10.0, 10.0, 0.1, 0.0, rng.uniform), [0.2] * 1000)
+    assert 0 < began[1] <= 11.0
+    phase = [at % 10.0 for at in began[1:]]
+    base = min(phase) if max(phase) - min(phase) < 5 else min(p for p in phase if p > 5)
+    offsets = [(at - base) % 10.0 for at in began[1:]]
+    assert max(offsets) <= 1.0 + 1e-9
+    assert max(offsets) - min(offsets) > 0.5
+    assert began[-1] - began[1] == pytest.approx(998 * 10.0, abs=1.0)
+
+
+def test_fast_interval_holds_while_asked_for():
+    schedule = Schedule(10.0, 2.0, 0.0, 0.0)
+    assert [schedule.next(0.1, fast=True), schedule.next(2.1, fast=True)] == [2.0, 4.0]
+    assert schedule.next(4.1, fast=False) == 14.0
+
+
+@pytest.mark.parametrize("interval", [0.1, 86400.0])
+def test_interval_of_a_tenth_and_of_a_day(interval):
+    began = slots(Schedule(interval, interval, 0.0, 5.0), [0.01] * 10, start=5.0)
+    assert began == pytest.approx([5.0 + interval * k for k in range(10)])
+
+
+def test_fleet_that_starts_at_once_spreads_after_the_first_interval():
+    load = fleet.simulate(sidecars=10_000, interval=5.0, jitter=0.1, seconds=60)
+    assert load.mean == 2000
+    assert load.peak <= 1.3 * load.mean
+    together = fleet.simulate(sidecars=1000, interval=5.0, jitter=0.0, seconds=60)
+    assert together.peak > 2 * together.mean
+
+
+# -- the thread ----------------------------------------------------------------------------------
+
+
+def test_first_check_comes_at_once_and_the_rest_on_time():
+    probe = Scripted(OK)
+    with Monitor(probe, interval=0.1):
+        until(lambda: len(probe.asked) >= 11)
+    assert probe.asked[10] - probe.asked[0] == pytest.approx(1.0, abs=0.5)
+
+
+def test_one_check_at_a_time_also_with_check_now():
+    running, most = 0, 0
+
+    def slow():
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.01)
+        running -= 1
+        return OK
+
+    with Monitor(Scripted(slow), interval=0.02) as monitor:
+        threads = [threading.Thread(target=monitor.check_now) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert most == 1
+
+
+def test_start_is_idempotent_and_returns_itself():
+    monitor = Monitor(Scripted(OK), interval=10)
+    assert monitor.start() is monitor
+    monitor.start()
+    names = [t.name for t in threading.enumerate()]
+    assert names.count("pingstate-monitor") == 1
+    monitor.stop()
+    assert not monitor.running
+
+
+def test_monitor_starts_again_after_stop():
+    probe = Scripted(OK)
+    monitor = Monitor(probe, interval=10).start()
+    until(lambda: probe.asked)
+    monitor.stop()
+    monitor.start()
+    until(lambda: len(probe.asked) == 2)
+    monitor.stop()
+
+
+def test_result_that_comes_after_stop_is_lost():
+    release = threading.Event()
+
+    def held():
+        release.wait(LONG)
+        return OK
+
+    monitor = Monitor(Scripted(held), interval=10).start()
+    until(lambda: monitor.probe.asked)
+    thread = monitor._thread
+    monitor.stop(timeout=0)
+    release.set()
+    thread.join(LONG)
+    assert monitor.state == "unknown"
+
+
+class Unreadable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ValueError("x"),
+        SystemExit(3),
+        MemoryError(),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        Unreadable(),
+        RecursionError(),
+    ],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_whatever_a_probe_raises_is_a_logged_fail_and_the_next_check_comes(raised, caplog):
+    probe = Scripted(raised, raised, OK)
+    with Monitor(probe, interval=0.05) as monitor:
+        assert monitor.wait_for("up", LONG)
+        recent = monitor.snapshot()["recent"]
+    assert [entry["event"] for entry in recent[:3]] == ["fail", "fail", "ok"]
+    assert recent[0]["phase"] == "check"
+    assert type(raised).__name__ in recent[0]["detail"]
+    raised_lines = [r for r in caplog.records if r.msg == "%s: the probe raised %s"]
+    assert len([r for r in raised_lines if r.levelno >= logging.WARNING]) == 1
+
+
+@pytest.mark.parametrize("junk", [None, "ok", True, (True, 1.0), object()])
+def test_probe_that_returns_no_result_is_a_fail(junk):
+    monitor = Monitor(Scripted(junk))
+    assert monitor.check_now().ok is False
+    assert "not ProbeResult" in monitor.snapshot()["last_detail"]
+
+
+def test_callers_keyboard_interrupt_is_the_callers():
+    with pytest.raises(KeyboardInterrupt):
+        Monitor(Scripted(KeyboardInterrupt())).check_now()
+
+
+def test_snapshot_has_the_documented_keys():
+    monitor = Monitor(Scripted(OK))
+    monitor.check_now()
+    snapshot = monitor.snapshot()
+    assert list(snapshot)[:9] == [
+        "state",
+        "last_event",
+        "last_detail",
+        "last_latency_ms",
+        "last_phase",
+        "uptime_in_state_s",
+        "last_check_age_s",
+        "transitions",
+        "recent",
+    ]
+    assert snapshot["probe"] == "scripted"
+    assert snapshot["pid"] == os.getpid()
+    assert snapshot["recent"][0]["phase"] is None
+
+
+def test_latency_that_is_no_number_is_none():
+    monitor = Monitor(Scripted(ProbeResult(ok=True, latency_ms=float("nan"), detail="x")))
+    monitor.check_now()
+    assert monitor.snapshot()["last_latency_ms"] is None
+
+
+def test_slow_success_is_degraded_and_recovers():
+    slow = ProbeResult(ok=True, latency_ms=900.0, detail="slow")
+    monitor = Monitor(
+        Scripted(slow, slow, slow, OK), slow_ms=500, transitions=threshold_transitions()
+    )
+    for _ in range(4):
+        monitor.check_now()
+    assert [e["state"] for e in monitor.snapshot()["recent"]] == ["degraded"] * 3 + ["up"]
+    assert monitor.snapshot()["recent"][0]["event"] == "slow"
+
+
+def test_fast_interval_until_the_state_is_settled():
+    probe = Scripted(OK, FAIL, FAIL, FAIL, OK)
+    monitor = Monitor(probe, interval=0.4, fast_interval=0.05, transitions=threshold_transitions(3))
+    with monitor:
+        until(lambda: len(probe.asked) >= 5)
+    gaps = [b - a for a, b in zip(probe.asked, probe.asked[1:], strict=False)]
+    assert gaps[0] > 0.3
+    assert gaps[1] < 0.3
+    assert gaps[2] < 0.3
+    assert gaps[3] > 0.3
+
+
+# -- staleness ------------------------------------------------------------------------------------
+
+
+def test_verdict_expires_while_a_check_never_returns():
+    release = threading.Event()
+
+    def held():
+        release.wait(LONG)
+        return OK
+
+    probe = Scripted(OK, held)
+    probe.timeout = 0.1
+    with Monitor(probe, interval=0.1) as monitor:
+        assert monitor.wait_for("up", LONG)
+        assert not monitor.stale
+        until(lambda: monitor.stale)
+        assert monitor.snapshot()["state"] == "up"
+        assert monitor.snapshot()["stale"] is True
+        assert monitor.snapshot()["last_check_age_s"] == pytest.approx(1.2, abs=0.6)
+        assert not monitor.wait_for("up", 0.05)
+        release.set()
+        until(lambda: not monitor.stale)
+
+
+def test_monitor_whose_thread_is_not_there_is_stale_in_time(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("pingstate.monitor.monitor.now", lambda: clock[0])
+    monitor = Monitor(Scripted(OK), interval=5)
+    clock[0] += 6.4
+    assert not monitor.stale
+    clock[0] += 0.2
+    assert monitor.stale
+
+
+def test_probe_without_a_timeout_counts_as_ten_seconds(monkeypatch):
+    class Bare:
+        name = "bare"
+
+        def check(self):
+            return OK
+
+    clock = [0.0]
+    monkeypatch.setattr("pingstate.monitor.monitor.now", lambda: clock[0])
+    monitor = Monitor(Bare(), interval=5)
+    clock[0] = 15.9
+    assert not monitor.stale
+    clock[0] = 16.1
+    assert monitor.stale
+
+
+def test_steps_of_the_wall_clock_change_no_age(monkeypatch):
+    monitor = Monitor(Scripted(OK))
+    monitor.check_now()
+    monkeypatch.setattr(fsm_module.time, "time", lambda: 12.0)
+    monitor.check_now()
+    snapshot = monitor.snapshot()
+    assert 0 <= snapshot["last_check_age_s"] < 5
+    assert 0 <= snapshot["uptime_in_state_s"] < 5
+    assert snapshot["recent"][-1]["ts"] == 12.0
+
+
+# -- many threads ---------------------------------------------------------------------------------
+
+
+def test_snapshots_during_checks_are_of_one_moment():
+    flip = iter(range(10**9))
+    monitor = Monitor(Scripted(lambda: OK if next(flip) % 3 else FAIL), history=5)
+    stop = threading.Event()
+    wrong = []
+
+    def look():
+        while not stop.is_set():
+            snapshot = monitor.snapshot()
+            if not snapshot["recent"]:
+                continue
+            last = snapshot["recent"][-1]
+            if (last["state"], last["event"], last["detail"]) != (
+                snapshot["state"],
+                snapshot["last_event"],
+                snapshot["last_detail"],
+            ):
+                wrong.append(snapshot)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3000):
+        monitor.check_now()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# -- callbacks and waiting --------------------------------------------------------------------------
+
+
+def test_on_transition_gets_old_new_and_result_in_order():
+    told = []
+    done = threading.Event()
+
+    def tell(old, new, result):
+        told.append((old, new, result.ok, monitor.snapshot()["probe"]))
+        if len(told) == 3:
+            done.set()
+
+    monitor = Monitor(Scripted(OK, OK, FAIL, FAIL), on_transition=tell)
+    for _ in range(4):
+        monitor.check_now()
+    assert done.wait(LONG)
+    monitor.stop()
+    assert [t[:3] for t in told] == [
+        ("unknown", "up", True),
+        ("up", "degraded", False),
+        ("degraded", "down", False),
+    ]
+
+
+def test_on_transition_that_raises_or_blocks_harms_nothing(caplog):
+    release = threading.Event()
+    calls = []
+
+    def bad(old, new, result):
+        calls.append(new)
+        if len(calls) == 1:
+            raise SystemExit("no")
+        release.wait(LONG)
+
+    flip = iter(range(10**9))
+    probe = Scripted(lambda: OK if next(flip) % 2 else FAIL)
+    with Monitor(probe, interval=0.001, on_transition=bad) as monitor:
+        until(lambda: monitor.snapshot()["transitions"] > 250)
+    release.set()
+    assert "on_transition raised SystemExit: no" in caplog.text
+    assert "is not told" in caplog.text
+    until(lambda: "pingstate-callback" not in [t.name for t in threading.enumerate()])
+
+
+def test_wait_for_says_whether_the_state_came():
+    monitor = Monitor(Scripted(FAIL, FAIL, OK), interval=0.05)
+    assert not monitor.wait_for("up", 0.01)
+    with monitor:
+        assert monitor.wait_for("up", timeout=LONG)
+        assert monitor.wait_for(["down", "up"], timeout=0)
+
+
+def test_each_change_is_one_log_line_and_a_check_is_none(caplog):
+    caplog.set_level(logging.INFO)
+    monitor = Monitor(Scripted(OK, OK, OK, FAIL))
+    for _ in range(4):
+        monitor.check_now()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "scripted: unknown -> up: fine (1 ms)",
+        "scripted: up -> degraded: connect: refused (2 ms)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"interval": 0},
+        {"interval": -1},
+        {"interval": float("nan")},
+        {"interval": float("inf")},
+        {"fast_interval": 0},
+        {"jitter": 1.5},
+        {"jitter": -0.1},
+    ],
+)
+def test_settings_out_of_range_are_errors(options):
+    with pytest.raises(ValueError, match="is not a"):
+        Monitor(Scripted(OK), **options)
+
+
+def test_monitor_of_a_forked_process_starts_anew():
+    monitor = Monitor(Scripted(OK), interval=10).start()
+    until(lambda: monitor.probe.asked)
+    reader, writer = os.pipe()
+    # A lock that is held as the process forks is held for ever in the child.
+    monitor._changed.acquire()
+    pid = os.fork()
+    if pid == 0:
+        monitor.start()
+        os.write(writer, b"up" if monitor.wait_for_verdict(LONG) else b"no")
+        os._exit(0)
+    monitor._changed.release()
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        assert answer.read() == "up"
+    os.waitpid(pid, 0)
+    monitor.stop()

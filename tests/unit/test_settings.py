@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pingstate.settings import SETTINGS, ConfigurationError, load_settings
+from tests.conftest import run
+
+
+def _pem() -> str:
+    """A certificate and its key in one file that lasts as long as the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="pingstate-test-"))
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "client.pem"
+    trustme.CA().issue_cert("client").private_key_and_cert_chain_pem.write_to_path(path)
+    return str(path)
+
+
+PEM = _pem()
+GOOD = {
+    "protocol": ("http", "http"),
+    "address": ("db.internal", "db.internal"),
+    "port": ("5432", 5432),
+    "path": ("/healthz?full=1", "/healthz?full=1"),
+    "check": ("banner_contains:a\nbanner_contains:b\n", ("banner_contains:a", "banner_contains:b")),
+    "timeout": ("0.5", 0.5),
+    "no_verify_tls": ("yes", True),
+    "interval": ("0.1", 0.1),
+    "api_host": ("::", "::"),
+    "api_port": ("80", 80),
+    "method": ("head", "HEAD"),
+    "header": ("X-A: 1\nHost: h", (("X-A", "1"), ("Host", "h"))),
+    "basic_auth": ("user:pass:word", ("user", "pass:word")),
+    "ca_file": (PEM, PEM),
+    "client_cert": (PEM, PEM),
+    "client_key": (PEM, PEM),
+    "server_name": ("db.internal", "db.internal"),
+    "no_follow_redirects": ("1", True),
+    "max_body_bytes": ("1024", 1024),
+    "history": ("5", 5),
+    "send": (r"PING\r\n\x00\101\\", b"PING\r\n\x00A\\"),
+    "probe": ("pingstate.probes.tcp:TCPProbe", "pingstate.probes.tcp:TCPProbe"),
+    "failure_threshold": ("3", 3),
+    "success_threshold": ("2", 2),
+    "ready_states": ("up, degraded", ("up", "degraded")),
+    "slow": ("250", 250.0),
+    "fast_interval": ("1", 1.0),
+    "jitter": ("0", 0.0),
+    "once": ("true", True),
+    "wait": ("30", 30.0),
+    "healthcheck": ("livez", "livez"),
+    "log_format": ("json", "json"),
+    "log_level": ("debug", "debug"),
+    "print_config": ("on", True),
+}
+
+BAD = {
+    "protocol": ["udp", "TCP", ""],
+    "address": ["", "http://x", "x:1", "x/y", "a b", "x@y", "unix:x", "[::1", "::g"],
+    "port": ["70000", "0", "-1", "5.5", "http", "1e3"],
+    "path": ["healthz", "/a b", "/#x", ""],
+    "check": ["status:", "banner_contains:", "nonsense", "banner_contains:a\nstatus:200"],
+    "timeout": ["0", "-1", "nan", "inf", "1s", "86401"],
+    "no_verify_tls": ["maybe", "2"],
+    "interval": ["abc", "0", "-1", "nan", "inf", "1e400", ""],
+    "api_host": ["", "a b", "http://x", "0.0.0.0:8787", "unix:/x"],
+    "api_port": ["0", "65536", "x"],
+    "method": ["GE T", ""],
+    "header": ["nonsense", "X: 1\nbad header: x"],
+    "basic_auth": ["nocolon", "a\r\n:b"],
+    "ca_file": ["/no/such/file", "/", __file__],
+    "client_cert": ["/no/such/file", __file__],
+    "client_key": ["/no/such/file"],
+    "server_name": ["a b", "unix:/x"],
+    "no_follow_redirects": ["x"],
+    "max_body_bytes": ["-1", "x", "16777217"],
+    "history": ["-1", "x", "10001"],
+    "send": [r"secret\q", "secret\\", r"\777"],
+    "probe": ["nocolon", "no.such:thing", "json:no_such"],
+    "failure_threshold": ["0", "-1", "x", "1.5"],
+    "success_threshold": ["0", "x"],
+    "ready_states": ["ready", "up,,down", "up;down"],
+    "slow": ["0", "-5", "x"],
+    "fast_interval": ["0", "x"],
+    "jitter": ["1.1", "-0.1", "x", "nan"],
+    "once": ["x"],
+    "wait": ["0", "x"],
+    "healthcheck": ["status"],
+    "log_format": ["xml"],
+    "log_level": ["loud"],
+    "print_config": ["x"],
+}
+
+
+def test_tables_of_good_and_bad_values_leave_no_setting_out():
+    names = {setting.name for setting in SETTINGS}
+    assert set(GOOD) == names
+    assert set(BAD) == names
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_good_value_from_variable_file_and_flag(setting, tmp_path):
+    text, value = GOOD[setting.name]
+    file = tmp_path / "value"
+    file.write_text(text + "\n")
+    company = {"PINGSTATE_CLIENT_CERT": PEM} if setting.name == "client_key" else {}
+    for environ, flags, source in (
+        ({setting.variable: text}, {}, setting.variable),
+        ({f"{setting.variable}_FILE": str(file)}, {}, f"{setting.variable}_FILE"),
+        ({setting.variable: "nonsense"}, {setting.name: text}, setting.flag),
+    ):
+        if setting.name == "check" and source.endswith("_FILE"):
+            file.write_text(text)
+        loaded = load_settings(company | environ, flags)
+        assert getattr(loaded.settings, setting.name) == value
+        assert loaded.sources[setting.name] == source
+        assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_bad_value_is_one_line_that_names_it(setting):
+    for text in BAD[setting.name]:
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings({setting.variable: text})
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"{setting.variable}: ")
+        assert "\n" not in problem
+        if setting.masked("x") == "***":
+            assert text not in problem
+        else:
+            shown = setting.masked(text.splitlines()[-1] if text else text)
+            assert repr(shown) in problem or shown in problem
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_default_is_what_an_empty_environment_gives(setting):
+    loaded = load_settings({})
+    assert getattr(loaded.settings, setting.name) == setting.default
+    assert loaded.sources[setting.name] == "default"
+
+
+def test_all_bad_settings_are_told_at_once():
+    environ = {setting.variable: BAD[setting.name][0] for setting in SETTINGS}
+    # A check is for a protocol, so it is not judged where that is wrong; nor with a probe.
+    del environ["PINGSTATE_PROBE"], environ["PINGSTATE_CHECK"]
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    told = {problem.partition(":")[0] for problem in caught.value.problems}
+    assert told == set(environ)
+
+
+@given(
+    st.dictionaries(st.sampled_from([s.variable for s in SETTINGS if s.name != "probe"]), st.text())
+)
+def test_any_environment_loads_or_is_a_configuration_error(environ):
+    try:
+        load_settings(environ)
+    except ConfigurationError as error:
+        assert error.problems
+        assert all("\n" not in problem for problem in error.problems)
+
+
+@pytest.mark.parametrize(
+    "name", ["PORT", "CHECK", "TIMEOUT", "BASIC_AUTH", "SLOW", "NO_VERIFY_TLS"]
+)
+def test_empty_variable_of_an_optional_setting_is_not_set(name):
+    loaded = load_settings({f"PINGSTATE_{name}": ""})
+    assert (
+        getattr(loaded.settings, name.lower()) == load_settings({}).settings.__dict__[name.lower()]
+    )
+
+
+def test_file_and_variable_together_are_an_error(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("a:b")
+    with pytest.raises(ConfigurationError, match=r"PINGSTATE_BASIC_AUTH: .*one of the two"):
+        load_settings({"PINGSTATE_BASIC_AUTH": "a:b", "PINGSTATE_BASIC_AUTH_FILE": str(file)})
+
+
+def test_file_that_is_not_there_is_an_error_that_names_the_variable():
+    with pytest.raises(ConfigurationError, match=r"PINGSTATE_PORT_FILE: '/no/such' is not a file"):
+        load_settings({"PINGSTATE_PORT_FILE": "/no/such"})
+
+
+def test_one_trailing_newline_of_a_file_is_dropped(tmp_path):
+    file = tmp_path / "secret"
+    file.write_bytes(b"user:pass\n\n")
+    with pytest.raises(ConfigurationError, match=r"BASIC_AUTH_FILE: \*\*\* is not user:password"):
+        load_settings({"PINGSTATE_BASIC_AUTH_FILE": str(file)})
+    file.write_bytes(b"user:pass\r\n")
+    loaded = load_settings({"PINGSTATE_BASIC_AUTH_FILE": str(file)})
+    assert loaded.settings.basic_auth == ("user", "pass")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("PINGSTATE_ADRESS", "PINGSTATE_ADDRESS"),
+        ("PINGSTATE_INTERVALL", "PINGSTATE_INTERVAL"),
+        ("PINGSTATE_VERIFY_TLS", "PINGSTATE_NO_VERIFY_TLS"),
+        ("PINGSTATE_ADRESS_FILE", "PINGSTATE_ADDRESS_FILE"),
+    ],
+)
+def test_unknown_variable_is_a_warning_with_the_nearest_name(name, near):
+    loaded = load_settings({name: "x"})
+    assert loaded.warnings == (f"{name} is not a setting; did you mean {near}?",)
+
+
+INJECTED = {
+    "PINGSTATE_PORT": "tcp://10.0.0.1:8787",
+    "PINGSTATE_SERVICE_HOST": "10.0.0.1",
+    "PINGSTATE_SERVICE_PORT": "8787",
+    "PINGSTATE_SERVICE_PORT_API": "8787",
+    "PINGSTATE_PORT_8787_TCP": "tcp://10.0.0.1:8787",
+    "PINGSTATE_PORT_8787_TCP_PROTO": "tcp",
+    "PINGSTATE_PORT_8787_TCP_PORT": "8787",
+    "PINGSTATE_PORT_8787_TCP_ADDR": "10.0.0.1",
+    "PINGSTATE_API_PORT": "tcp://10.0.0.2:80",
+    "PINGSTATE_API_SERVICE_HOST": "10.0.0.2",
+    "PINGSTATE_API_SERVICE_PORT": "80",
+    "PINGSTATE_API_PORT_80_TCP_ADDR": "10.0.0.2",
+}
+
+
+def test_variables_of_a_service_named_pingstate_are_ignored_with_one_note():
+    loaded = load_settings(INJECTED)
+    assert loaded.settings == load_settings({}).settings
+    assert loaded.warnings == ()
+    assert len(loaded.notes) == 1
+    assert "PINGSTATE_PORT" in loaded.notes[0]
+
+
+def test_port_of_ones_own_beside_injected_variables_holds():
+    assert load_settings(INJECTED | {"PINGSTATE_PORT": "5432"}).settings.port == 5432
+
+
+def test_client_key_needs_its_certificate():
+    with pytest.raises(ConfigurationError, match=r"PINGSTATE_CLIENT_KEY: it needs"):
+        load_settings({"PINGSTATE_CLIENT_KEY": PEM})
+
+
+def test_every_setting_has_a_flag_that_help_shows_with_its_variable():
+    text = run("--help", COLUMNS="200").stdout
+    for setting in SETTINGS:
+        assert setting.flag in text
+        assert setting.variable in text
+
+
+def test_key_that_is_encrypted_or_of_another_certificate_is_an_error_at_once(tmp_path):
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    for encryption in (BestAvailableEncryption(b"secret"), NoEncryption()):
+        path = tmp_path / "key.pem"
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        environ = {"PINGSTATE_CLIENT_CERT": PEM, "PINGSTATE_CLIENT_KEY": str(path)}
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(environ | {"PINGSTATE_INTERVAL": "x"})
+        assert len(caught.value.problems) == 2
+        assert caught.value.problems[1].startswith("PINGSTATE_CLIENT_CERT, PINGSTATE_CLIENT_KEY: ")
+
+
+def test_wrong_protocol_says_nothing_of_a_check():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_PROTOCOL": "udp", "PINGSTATE_CHECK": "status:200"})
+    assert len(caught.value.problems) == 1
+
+
+def test_secrets_of_addresses_and_paths_are_not_told():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            {"PINGSTATE_ADDRESS": "http://u:hunter2@h/", "PINGSTATE_PATH": "/x?token=hunter2 x"}
+        )
+    assert len(caught.value.problems) == 2
+    assert "hunter2" not in str(caught.value)
+
+
+def test_pipe_that_is_read_once_is_remembered(tmp_path):
+    import os
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=("user:pass\n",)).start()
+    for _ in range(3):
+        loaded = load_settings({"PINGSTATE_BASIC_AUTH_FILE": str(pipe)})
+        assert loaded.settings.basic_auth == ("user", "pass")
+
+
+def test_only_what_is_asked_for_is_read():
+    loaded = load_settings({"PINGSTATE_PORT": "x", "PINGSTATE_API_PORT": "80"}, only=["api_port"])
+    assert loaded.settings.api_port == 80
