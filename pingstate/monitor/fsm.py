@@ -11,6 +11,9 @@ from pingstate.monitor.clock import now
 
 Transitions = Mapping[tuple[str, str], str]
 
+# How many changes of state a snapshot tells of.
+_CHANGES = 10
+
 STATES = ("unknown", "up", "degraded", "down")
 
 TRANSITIONS: dict[tuple[str, str], str] = {
@@ -107,6 +110,7 @@ class PingFSM:
         self._last: dict[str, Any] = {"event": None, "detail": None, "latency": None, "phase": None}
         self._transitions = 0
         self._recent: deque[dict[str, Any]] = deque(maxlen=history)
+        self._changes: deque[dict[str, Any]] = deque(maxlen=_CHANGES)
 
     @property
     def state(self) -> str:
@@ -143,13 +147,15 @@ class PingFSM:
         before = self.state
         self._state = self._table.get((self._state, row), self._state)
         self._checked_at = now()
+        ts = round(time.time(), 3)
         if self.state != before:
             self._transitions += 1
             self._since = self._checked_at
+            self._changes.append({"ts": ts, "from": before, "to": self.state, "detail": detail})
         self._last = {"event": event, "detail": detail, "latency": latency_ms, "phase": phase}
         self._recent.append(
             {
-                "ts": round(time.time(), 3),
+                "ts": ts,
                 "event": event,
                 "state": self.state,
                 "detail": detail,
@@ -168,6 +174,7 @@ class PingFSM:
             "last": self._last,
             "transitions": self._transitions,
             "recent": list(self._recent),
+            "changes": list(self._changes),
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -178,12 +185,13 @@ class PingFSM:
         self._last = saved["last"]
         self._transitions = saved["transitions"]
         self._recent.extend(saved["recent"])
+        self._changes.extend(saved["changes"])
 
     def snapshot(self) -> dict[str, Any]:
         """Everything at this moment, in a new dict that is the caller's to keep.
 
-        Ages are in seconds, None before the first check. `probe` and `stale` are the Monitor's
-        to know: None and False here.
+        Ages are in seconds, None before the first check. `changes` has the last ten changes of
+        state. `probe` and `stale` are the Monitor's to know: None and False here.
         """
         at = now()
         return {
@@ -198,6 +206,7 @@ class PingFSM:
             ),
             "transitions": self._transitions,
             "recent": [dict(entry) for entry in self._recent],
+            "changes": [dict(entry) for entry in self._changes],
             "probe": None,
             "stale": False,
         }

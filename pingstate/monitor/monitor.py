@@ -108,6 +108,7 @@ class Monitor:
         self._last_at: float | None = None
         self._last_time: float | None = None
         self._born = now()
+        self._started = time.time()
         self._callback = on_transition
         self._calls: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
         self._thread: threading.Thread | None = None
@@ -160,6 +161,8 @@ class Monitor:
             if self._thread is None or not self._thread.is_alive():
                 self._stop = threading.Event()
                 self._born = now()
+                if not self._results:
+                    self._started = time.time()
                 if self._last_at is None:
                     self._take_over()
                 self._thread = threading.Thread(
@@ -371,13 +374,19 @@ class Monitor:
     def snapshot(self) -> dict[str, Any]:
         """Everything at this moment, consistent, in a new dict that is the caller's to keep.
 
-        The keys of `PingFSM.snapshot()`, and `pid` and `certificate` (of the last check, None
-        without one; its `expires` in seconds since 1970).
+        The keys of `PingFSM.snapshot()`, and `pid`, `certificate` (of the last check, None without
+        one; its `expires` in seconds since 1970), `checks` (how many of each event since
+        `started`, in seconds since 1970), `interval` and `timeout` (seconds; None: never ends),
+        and `slow_ms` (milliseconds; None: never slow).
         """
         with self._changed:
             snapshot = self._fsm.snapshot()
             snapshot["stale"] = self.stale
             trace = self._last.trace if self._last else None
+            checks = dict.fromkeys(("ok", "slow", "fail"), 0)
+            for (event, _), count in self._results.items():
+                checks[event] += count
+            started = self._started
         certificate = trace.certificate if trace else None
         snapshot["probe"] = self.name
         snapshot["pid"] = os.getpid()
@@ -386,6 +395,11 @@ class Monitor:
             "subject": certificate.subject,
             "issuer": certificate.issuer,
         }
+        snapshot["checks"] = checks
+        snapshot["started"] = round(started, 3)
+        snapshot["interval"] = self.interval
+        snapshot["timeout"] = _number(self._timeout)
+        snapshot["slow_ms"] = _number(self._slow_ms)
         return snapshot
 
     def account(self) -> Account:

@@ -158,3 +158,29 @@ def test_snapshot_before_any_check_has_no_age():
     assert snapshot["state"] == "unknown"
     assert snapshot["last_check_age_s"] is None
     assert snapshot["recent"] == []
+
+
+def test_snapshot_keeps_the_last_ten_changes_with_times():
+    fsm = PingFSM(history=0)
+    for _ in range(6):
+        fsm.fire("ok", detail="fine")
+        fsm.fire("fail", detail="refused")
+    changes = fsm.snapshot()["changes"]
+    assert len(changes) == 10
+    assert {(c["from"], c["to"], c["detail"]) for c in changes} == {
+        ("up", "degraded", "refused"),
+        ("degraded", "up", "fine"),
+    }
+    assert changes == sorted(changes, key=lambda change: change["ts"])
+
+
+def test_restored_machine_tells_its_predecessors_changes():
+    before = PingFSM()
+    before.fire("ok")
+    after = PingFSM()
+    after.restore(before.save())
+    after.fire("fail")
+    assert [(c["from"], c["to"]) for c in after.snapshot()["changes"]] == [
+        ("unknown", "up"),
+        ("up", "degraded"),
+    ]

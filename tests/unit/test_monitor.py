@@ -406,6 +406,26 @@ def test_each_change_is_one_log_line_and_a_check_is_none(caplog):
     ]
 
 
+def test_snapshot_counts_checks_by_event_since_the_start():
+    before = time.time()
+    monitor = Monitor(Scripted(OK, OK, FAIL), interval=3, slow_ms=0.5)
+    for _ in range(3):
+        monitor.check_now()
+    snapshot = monitor.snapshot()
+    assert snapshot["checks"] == {"ok": 0, "slow": 2, "fail": 1}
+    assert before - 0.001 <= snapshot["started"] <= time.time() + 0.001
+    assert (snapshot["interval"], snapshot["slow_ms"]) == (3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "told"), [(2, 2.0), (0.5, 0.5), (float("inf"), None), ("x", 10.0)]
+)
+def test_snapshot_tells_a_timeout_that_json_can_say(timeout, told):
+    monitor = Monitor(Scripted(OK))
+    monitor.probe.timeout = timeout
+    assert Monitor(monitor.probe).snapshot()["timeout"] == told
+
+
 @pytest.mark.parametrize(
     "options",
     [
