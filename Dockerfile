@@ -1,5 +1,5 @@
 # The build's base: CPython on Debian, with the interpreter in /usr/local (this one) or in /usr.
-ARG PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE=python:3.15-slim
 
 FROM ${PYTHON_IMAGE} AS build
 
@@ -12,12 +12,14 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore
 RUN if [ -n "$EXTRA_CA" ]; then printf '\n%s\n' "$EXTRA_CA" >> "$SSL_CERT_FILE"; fi
-RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/pingstate
+# Debian's own 3.15 may stand beside an older python3, or alone.
+RUN python=$(command -v python3.15 || command -v python3) \
+    && "$python" -m venv /tools && "$python" -m venv --without-pip /opt/pingstate
 
 # The dependencies in a layer of their own: it is kept while only the package changes.
 WORKDIR /src
 COPY pyproject.toml ./
-RUN python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > /tmp/dependencies \
+RUN /tools/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > /tmp/dependencies \
     && /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile -r /tmp/dependencies
 COPY . ./
 RUN /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile . \

@@ -32,7 +32,7 @@ ENV_NOTE = "# Written by tests/run.py, where no image registry answered."
 
 # By role: the official image, and the folder of the stand-in for it.
 OFFICIAL = {
-    "python": "python:3.13-slim",
+    "python": "python:3.15-slim",
     "debian": "debian:trixie-slim",
     "nginx": "nginx:1.29-alpine",
     "redis": "redis:8.2-alpine",
@@ -41,7 +41,11 @@ OFFICIAL = {
 TARGETS = ("nginx", "redis", "postgres", "openssh")
 IMAGES = ROOT / "tests/images"
 STAND_IN = "pingstate-stand-in"
-STAND_IN_PYTHON = ("python3", "python3-venv", "ca-certificates")
+# What a stand-in for an official base is made of: Debian's release, and packages beside the minimum.
+BASES = {
+    "debian": ("trixie", ("ca-certificates",)),
+    "python": ("forky", ("python3.15", "python3.15-venv", "ca-certificates")),
+}
 
 
 class SetupError(Exception):
@@ -194,7 +198,7 @@ def ensure_image(role: str) -> str:
         base = f"DEBIAN_IMAGE={debian}"
         run("docker", "build", "--quiet", "--build-arg", base, "-t", stand_in, IMAGES / role)
     else:
-        make_base(stand_in)
+        make_base(stand_in, *BASES[role])
     return stand_in
 
 
@@ -205,10 +209,10 @@ def stand_in_name(role: str) -> str:
         for path in sorted((IMAGES / role).iterdir()):
             digest.update(path.read_bytes())
         return f"{STAND_IN}/{role}:{digest.hexdigest()[:12]}"
-    digest.update(repr(STAND_IN_PYTHON).encode())
+    digest.update(repr(BASES[role]).encode())
     if authorities().exists():
         digest.update(authorities().read_bytes())
-    return f"{STAND_IN}/base:{digest.hexdigest()[:12]}"
+    return f"{STAND_IN}/{role}:{digest.hexdigest()[:12]}"
 
 
 def authorities() -> Path:
@@ -216,9 +220,9 @@ def authorities() -> Path:
     return Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
 
 
-def make_base(name: str) -> None:
-    """Make a small Debian with Python; it stands in for both `debian` and `python`."""
-    say(f"making {name} from Debian packages, a minute's work")
+def make_base(name: str, release: str, packages: Iterable[str]) -> None:
+    """Make a small Debian of a release with some packages."""
+    say(f"making {name} from Debian packages, half a minute's work")
     if shutil.which("mmdebstrap") is None:
         apt_install("mmdebstrap")
     with tempfile.TemporaryDirectory() as folder:
@@ -226,9 +230,11 @@ def make_base(name: str) -> None:
         bundle = "/etc/ssl/certs/ca-certificates.crt"
         trust = f"--customize-hook=upload {authorities()} {bundle}"
         run(
-            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(STAND_IN_PYTHON)}",
+            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+            # A mirror may be a snapshot of a testing release, past its date.
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             *((trust,) if authorities().exists() else ()),
-            "trixie", archive, debian_mirror(),
+            release, archive, debian_mirror(),
         )  # fmt: skip
         known = f"ENV SSL_CERT_FILE={bundle}"
         run("docker", "import", "--change", known, archive, name, stdout=subprocess.DEVNULL)

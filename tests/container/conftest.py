@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def image() -> str:
     """The image, built here from the Dockerfile by the engine's classic builder."""
-    tag = "pingstate:0.1.0"
+    tag = os.environ.get("PINGSTATE_IMAGE", "pingstate:0.1.0")
     build = DockerImage(path=ROOT, tag=tag, clean_up=False, buildargs=build_arguments(), rm=True)
     return str(build.build())
 
