@@ -9,9 +9,9 @@ import time
 class Deadline:
     """Seconds that one check may take in all, and a record of the phases that took them.
 
-    `timeout` is in seconds; `allow()` bounds what may be read off the wire, which is unbounded
-    before. `owner` is whose check it is: of its lookups at most one may be left hanging. One
-    thread at a time.
+    `timeout` is in seconds; `limit_bytes()` bounds what may be read off the wire, which is
+    unbounded before. `owner` is whose check it is: of its lookups at most one may be left hanging.
+    One thread at a time.
     """
 
     def __init__(self, timeout: float, owner: object = None) -> None:
@@ -20,37 +20,37 @@ class Deadline:
         self.phase = "dns"
         self.seconds: dict[str, float] = {}
         self.started = time.monotonic()
-        self._at = self.started + timeout
-        self._entered = self.started
+        self._ends = self.started + timeout
+        self._phase_started = self.started
         self._bytes_left: int | None = None
 
-    def enter(self, phase: str) -> None:
+    def start_phase(self, phase: str) -> None:
         """Begin a phase; the time since the last one began is booked on the last one."""
         at = time.monotonic()
-        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._entered
-        self.phase, self._entered = phase, at
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._phase_started
+        self.phase, self._phase_started = phase, at
 
     def elapsed(self) -> float:
         """Seconds since the check began."""
         return time.monotonic() - self.started
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds that are left, above 0. Raises TimeoutError when none are."""
-        left = self._at - time.monotonic()
-        if left <= 0:
+        remaining = self._ends - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("timed out")
-        return left
+        return remaining
 
     @property
-    def over(self) -> bool:
+    def expired(self) -> bool:
         """Whether the time is up."""
-        return time.monotonic() >= self._at
+        return time.monotonic() >= self._ends
 
-    def allow(self, count: int) -> None:
+    def limit_bytes(self, count: int) -> None:
         """Set how many more bytes may come off the wire."""
         self._bytes_left = count
 
-    def took(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         """Book bytes that came off the wire. Raises OSError when it is more than may come."""
         if self._bytes_left is not None:
             self._bytes_left -= count

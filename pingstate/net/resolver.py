@@ -18,7 +18,7 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
     An IP address is answered without a lookup. The C library's lookup can't be interrupted, so
     it runs in a daemon thread, and a thread that hangs is not joined by a second for its name.
     """
-    deadline.enter("dns")
+    deadline.start_phase("dns")
     # As bytes: a str makes socket import the codec for international names.
     name = host.encode("ascii")
     kind = socket.SOCK_STREAM
@@ -27,10 +27,10 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
         found = socket.getaddrinfo(name, None, type=kind, flags=socket.AI_NUMERICHOST)
     if found is None:
         found = _lookup(name, lambda: socket.getaddrinfo(name, None, type=kind), deadline)
-    return [(*row[:4], (row[4][0], port, *row[4][2:])) for row in found]
+    return [(*addrinfo[:4], (addrinfo[4][0], port, *addrinfo[4][2:])) for addrinfo in found]
 
 
-class _Lookup:
+class _PendingLookup:
     """A lookup under way: who asked first, how many checks wait for it, its answer."""
 
     def __init__(self, owner: object) -> None:
@@ -41,28 +41,28 @@ class _Lookup:
         self.error: OSError | None = None
 
 
-_lookups: dict[bytes, _Lookup] = {}
+_lookups: dict[bytes, _PendingLookup] = {}
 
 
 _lookups_lock = threading.Lock()
 
 
-def _lookup(key: bytes, ask: Callable[[], list[Any]], deadline: Deadline) -> list[Any]:
+def _lookup(key: bytes, lookup: Callable[[], list[Any]], deadline: Deadline) -> list[Any]:
     def run() -> None:
         try:
-            lookup.answer = ask()
+            pending.answer = lookup()
         except OSError as exc:
-            lookup.error = exc
+            pending.error = exc
         except (UnicodeError, ValueError) as exc:
-            lookup.error = OSError(errno.EINVAL, str(exc))
+            pending.error = OSError(errno.EINVAL, str(exc))
         finally:
             with _lookups_lock:
                 del _lookups[key]
-            lookup.done.set()
+            pending.done.set()
 
-    timeout = deadline.left()
+    timeout = deadline.remaining()
     with _lookups_lock:
-        lookup = _lookups.get(key) or _Lookup(deadline.owner)
+        pending = _lookups.get(key) or _PendingLookup(deadline.owner)
         if key not in _lookups:
             # A target can redirect to many names, and each that hangs would keep a thread.
             if any(
@@ -74,17 +74,17 @@ def _lookup(key: bytes, ask: Callable[[], list[Any]], deadline: Deadline) -> lis
                 threading.Thread(target=run, name="pingstate-resolver", daemon=True).start()
             except RuntimeError as exc:
                 raise OSError(errno.EAGAIN, "no thread for the lookup") from exc
-            _lookups[key] = lookup
-        elif not lookup.waiting:
+            _lookups[key] = pending
+        elif not pending.waiting:
             raise OSError(errno.EBUSY, "the resolver still hangs on the last lookup of this name")
-        lookup.waiting += 1
+        pending.waiting += 1
     try:
-        if not lookup.done.wait(timeout):
+        if not pending.done.wait(timeout):
             raise TimeoutError("timed out")
     finally:
         with _lookups_lock:
-            lookup.waiting -= 1
-    if lookup.error is not None:
-        raise lookup.error
-    result: list[Any] = lookup.answer
+            pending.waiting -= 1
+    if pending.error is not None:
+        raise pending.error
+    result: list[Any] = pending.answer
     return result

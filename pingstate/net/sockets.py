@@ -10,7 +10,7 @@ from pingstate.net.deadline import Deadline
 from pingstate.net.resolver import resolve
 
 
-class PlainSocket(socket.socket):
+class DeadlineSocket(socket.socket):
     """A TCP or Unix socket whose every blocking call ends when its deadline does.
 
     A timeout that its user sets holds as well, for each call, whichever ends first. `eof` says
@@ -19,82 +19,84 @@ class PlainSocket(socket.socket):
 
     deadline: Deadline | None = None
     eof = False
-    _own: float | None = None
-    _armed: float | None = None
+    _user_timeout: float | None = None
+    _applied_timeout: float | None = None
 
     def settimeout(self, value: float | None, /) -> None:
         if self.deadline is None or value == 0:
             super().settimeout(value)
-        if value != self._own:
-            self._own, self._armed = value, None
+        if value != self._user_timeout:
+            self._user_timeout, self._applied_timeout = value, None
         # Now too, for who takes the socket over, as a context's wrap_socket does.
-        self._arm()
+        self._apply_timeout()
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
         self.settimeout(None if flag else 0.0)
 
-    def _arm(self) -> None:
+    def _apply_timeout(self) -> None:
         """Set the timeout of the next call to what is left, give or take 10 ms."""
-        if self.deadline is None or self._own == 0:
+        if self.deadline is None or self._user_timeout == 0:
             return
-        left = self.deadline.left()
+        remaining = self.deadline.remaining()
         # It is a system call each time, and there are several calls in a check of one millisecond.
-        if self._armed is None or self._armed - left > 0.01:  # seconds
-            super().settimeout(left if self._own is None else min(left, self._own))
-            self._armed = left
+        if self._applied_timeout is None or self._applied_timeout - remaining > 0.01:  # seconds
+            super().settimeout(
+                remaining if self._user_timeout is None else min(remaining, self._user_timeout)
+            )
+            self._applied_timeout = remaining
 
-    def _book(self, count: int, asked: int) -> None:
-        if count == 0 and asked != 0:
+    def _count_received(self, count: int, wanted: int) -> None:
+        if count == 0 and wanted != 0:
             self.eof = True
         if self.deadline is not None:
-            self.deadline.took(count)
+            self.deadline.consume(count)
 
     def recv(self, bufsize: int = 8192, flags: int = 0, /) -> bytes:
-        self._arm()
+        self._apply_timeout()
         data = super().recv(bufsize, flags)
-        self._book(len(data), bufsize)
+        self._count_received(len(data), bufsize)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        self._arm()
+        self._apply_timeout()
         count = super().recv_into(buffer, nbytes, flags)
-        self._book(count, nbytes or memoryview(buffer).nbytes)
+        self._count_received(count, nbytes or memoryview(buffer).nbytes)
         return count
 
     def recvfrom(self, *args: Any) -> Any:
-        self._arm()
+        self._apply_timeout()
         return super().recvfrom(*args)
 
     def recvfrom_into(self, *args: Any) -> Any:
-        self._arm()
+        self._apply_timeout()
         return super().recvfrom_into(*args)
 
     def recvmsg(self, *args: Any) -> Any:
-        self._arm()
+        self._apply_timeout()
         return super().recvmsg(*args)
 
     def recvmsg_into(self, *args: Any) -> Any:
-        self._arm()
+        self._apply_timeout()
         return super().recvmsg_into(*args)
 
     def send(self, *args: Any) -> int:
-        self._arm()
+        self._apply_timeout()
         return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
-        self._arm()
+        self._apply_timeout()
         super().sendall(*args)
 
     def sendto(self, *args: Any) -> int:
-        self._arm()
+        self._apply_timeout()
         return super().sendto(*args)
 
     def sendmsg(self, *args: Any) -> int:
-        self._arm()
+        self._apply_timeout()
         return super().sendmsg(*args)
 
 
-def connect(address: str, port: int, deadline: Deadline) -> PlainSocket:
+def connect(address: str, port: int, deadline: Deadline) -> DeadlineSocket:
     """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
 
     What is left of the deadline is shared over the addresses, so that one that swallows packets
@@ -104,29 +106,29 @@ def connect(address: str, port: int, deadline: Deadline) -> PlainSocket:
         targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address[5:])]
     else:
         targets = resolve(address, port, deadline)
-    deadline.enter("connect")
+    deadline.start_phase("connect")
     error: OSError | None = None
-    for index, row in enumerate(targets):
-        share = deadline.left() / (len(targets) - index)
+    for index, addrinfo in enumerate(targets):
+        share = deadline.remaining() / (len(targets) - index)
         try:
-            return _connect_one(row, share, deadline)
+            return _connect_one(addrinfo, share, deadline)
         except OSError as exc:
             error = exc
     raise error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
 
 
-def _connect_one(row: Any, timeout: float, deadline: Deadline) -> PlainSocket:
-    family, kind, proto, _, target = row
-    sock = PlainSocket(family, kind, proto)
+def _connect_one(addrinfo: Any, timeout: float, deadline: Deadline) -> DeadlineSocket:
+    family, kind, proto, _, target = addrinfo
+    sock = DeadlineSocket(family, kind, proto)
     try:
         sock.settimeout(timeout)
         sock.connect(target)
         # Linux lets a socket whose own port is the target's connect to itself.
-        myself = family != socket.AF_UNIX and sock.getsockname() == sock.getpeername()
+        connected_to_itself = family != socket.AF_UNIX and sock.getsockname() == sock.getpeername()
     except BaseException:
         sock.close()
         raise
-    if myself:
+    if connected_to_itself:
         sock.close()
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     sock.deadline = deadline

@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from pingstate.net.deadline import Deadline
-from pingstate.net.sockets import PlainSocket
+from pingstate.net.sockets import DeadlineSocket
 
 # ssl's number for the encoding, which it does not export.
 _DER = 2
 
 
 class TLSStream:
-    """TLS over a `PlainSocket`, with as much of a socket's face as http.client looks at.
+    """TLS over a `DeadlineSocket`, with as much of a socket's face as http.client looks at.
 
     ssl's own sockets leave the reading to OpenSSL, which goes on for as long as a peer sends what
     it skips, such as an endless row of HelloRequests. Here it gets the bytes that have come, and
@@ -24,10 +24,10 @@ class TLSStream:
     """
 
     def __init__(
-        self, sock: PlainSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
+        self, sock: DeadlineSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
     ) -> None:
         """Shake hands. Raises OSError (ssl.SSLError, TimeoutError among them)."""
-        deadline.enter("tls")
+        deadline.start_phase("tls")
         self.eof = False
         self._sock = sock
         self._deadline = deadline
@@ -36,16 +36,16 @@ class TLSStream:
         name = server_name.removesuffix(".").encode("ascii")
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         try:
-            self._do(self._tls.do_handshake)
+            self._io_loop(self._tls.do_handshake)
         except ssl.SSLError:
             # So that the peer learns why.
             with suppress(OSError):
                 self._flush()
             raise
 
-    def _do(self, call: Callable[..., Any], *args: Any) -> Any:
+    def _io_loop(self, call: Callable[..., Any], *args: Any) -> Any:
         while True:
-            self._deadline.left()
+            self._deadline.remaining()
             try:
                 result = call(*args)
             except ssl.SSLWantReadError:
@@ -67,13 +67,13 @@ class TLSStream:
         """Read what has come into a buffer; 0 at the end, also one without a goodbye."""
         count = 0
         with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            count = self._do(self._tls.read, memoryview(buffer).nbytes, buffer)
+            count = self._io_loop(self._tls.read, memoryview(buffer).nbytes, buffer)
         self.eof = self.eof or not count
         return count
 
     def sendall(self, data: Any) -> None:
         """Send all of it."""
-        self._do(self._tls.write, data)
+        self._io_loop(self._tls.write, data)
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """A file to read the stream from."""

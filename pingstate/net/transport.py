@@ -23,7 +23,7 @@ from urllib3.response import BaseHTTPResponse, HTTPResponse
 from pingstate.net.certificate import read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import reason
-from pingstate.net.sockets import PlainSocket, connect, ip_protocol
+from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
 from pingstate.text import excerpt
 from pingstate.values import host_of
@@ -94,7 +94,7 @@ class ClientTLS:
         return context
 
     def shake(
-        self, sock: PlainSocket, hop: Hop, deadline: Deadline, trace: dict[str, Any]
+        self, sock: DeadlineSocket, hop: Hop, deadline: Deadline, trace: dict[str, Any]
     ) -> TLSStream:
         """Shake hands; the certificate is noted also when it is not accepted."""
         name = self._name if hop.name is None else hop.name
@@ -105,9 +105,9 @@ class ClientTLS:
             # The standard library shows no certificate that it did not accept, so ask once more;
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
             with suppress(OSError):
-                again = Deadline(min(deadline.left() / 2, 1.0), owner=deadline.owner)
+                again = Deadline(min(deadline.remaining() / 2, 1.0), owner=deadline.owner)
                 with connect(hop.address, hop.port, again) as second:
-                    again.allow(MAX_HANDSHAKE_BYTES)
+                    again.limit_bytes(MAX_HANDSHAKE_BYTES)
                     shown = TLSStream(second, self._unverified, name, again)
                     trace.update(_presented(shown))
             raise
@@ -171,7 +171,7 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def __init__(
-        self, *args: Any, stream: PlainSocket | TLSStream, deadline: Deadline, **kwargs: Any
+        self, *args: Any, stream: DeadlineSocket | TLSStream, deadline: Deadline, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sock = stream  # as much of a socket as is looked at
@@ -179,7 +179,7 @@ class _Connection(HTTPConnection):
         self._deadline = deadline
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
-        self._deadline.enter("response")
+        self._deadline.start_phase("response")
         response = super().getresponse()
         # http.client takes the end of the stream for the end of the head.
         if self._stream.eof:
@@ -230,12 +230,12 @@ def ask(
     sock = connect(hop.address, hop.port, deadline)
     try:
         trace["ip_protocol"] = ip_protocol(sock)
-        stream: PlainSocket | TLSStream = sock
+        stream: DeadlineSocket | TLSStream = sock
         if str(hop.request.url).startswith("https:"):
-            deadline.allow(MAX_HANDSHAKE_BYTES)
+            deadline.limit_bytes(MAX_HANDSHAKE_BYTES)
             stream = tls.shake(sock, hop, deadline, trace)
-        deadline.enter("send")
-        deadline.allow(MAX_HEAD_BYTES)
+        deadline.start_phase("send")
+        deadline.limit_bytes(MAX_HEAD_BYTES)
         pool = HTTPConnectionPool("localhost", hop.port, stream=stream, deadline=deadline)
         pool.ConnectionCls = _Connection
         response = _Adapter(pool).send(hop.request, stream=True)

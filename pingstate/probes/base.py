@@ -97,14 +97,14 @@ def finish(
             phase = deadline.phase
     except (PhaseError, OSError, ValueError, RecursionError, MemoryError) as exc:
         ok, detail, phase = False, reason(exc), deadline.phase
-    if not ok and deadline.over:
+    if not ok and deadline.expired:
         phase, timeout_phase = "timeout", phase
         seen = f": {detail}" if detail else ""
         detail = f"timeout after {deadline.timeout:g} s in {timeout_phase}{seen}"
     elif not ok:
         detail = f"{phase}: {detail}"
     elapsed = deadline.elapsed()
-    deadline.enter("done")
+    deadline.start_phase("done")
     return ProbeResult(
         ok=ok,
         latency_ms=round(elapsed * 1000, 3),

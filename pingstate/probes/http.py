@@ -198,7 +198,7 @@ class HTTPProbe:
             if self._bodies or self._calls:
                 body, outcomes = self._read(response, deadline)
                 decided += outcomes
-        deadline.enter("check")
+        deadline.start_phase("check")
         if self._calls and all(ok for ok, _ in decided):
             snapshot = HTTPResponseSnapshot(
                 status=status,
@@ -220,9 +220,9 @@ class HTTPProbe:
         ) else f"HTTP {status}, {detail}".removesuffix(", ")
 
     def _read(self, response: requests.Response, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
-        deadline.enter("body")
+        deadline.start_phase("body")
         # What is not compressed well still has room for its framing.
-        deadline.allow(max(1 << 20, 4 * self._max_body))
+        deadline.limit_bytes(max(1 << 20, 4 * self._max_body))
         body = bytearray()
         waiting = list(self._bodies)
         decided: list[Outcome] = []
@@ -232,7 +232,7 @@ class HTTPProbe:
             body += data
             complete = not data or len(body) >= self._max_body
             for on_body in tuple(waiting):
-                outcome = on_body(bytes(body), complete, deadline.left())
+                outcome = on_body(bytes(body), complete, deadline.remaining())
                 if outcome is None:
                     continue
                 waiting.remove(on_body)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import PhaseError
-from pingstate.net.sockets import PlainSocket, connect, ip_protocol
+from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.probes.base import ProbeResult, finish
 from pingstate.probes.conditions import BannerCondition, CallCondition, Check, Outcome, parse_checks
 from pingstate.text import excerpt
@@ -55,12 +55,12 @@ class TCPProbe:
             trace["ip_protocol"] = ip_protocol(sock)
             outcome = True, "connected"
             if self._send:
-                deadline.enter("send")
+                deadline.start_phase("send")
                 sock.sendall(self._send)
             if self._banners:
-                deadline.enter("response")
+                deadline.start_phase("response")
                 outcome = _read_banner(sock, self._banners, deadline)
-            deadline.enter("check")
+            deadline.start_phase("check")
             for call in self._calls:
                 if outcome[0]:
                     ok, detail = call.judge(sock)
@@ -69,7 +69,7 @@ class TCPProbe:
 
 
 def _read_banner(
-    sock: PlainSocket, conditions: list[BannerCondition], deadline: Deadline
+    sock: DeadlineSocket, conditions: list[BannerCondition], deadline: Deadline
 ) -> Outcome:
     banner = bytearray()
     waiting = list(conditions)
@@ -84,11 +84,11 @@ def _read_banner(
         banner += data
         complete = not data or len(banner) >= MAX_BANNER_BYTES
         for condition in tuple(waiting):
-            decided = condition.on_banner(bytes(banner), complete, deadline.left())
+            decided = condition.on_banner(bytes(banner), complete, deadline.remaining())
             if decided is not None:
                 outcome = decided
                 waiting.remove(condition)
                 if not outcome[0]:
-                    deadline.enter("check")
+                    deadline.start_phase("check")
                     return outcome
     return outcome
