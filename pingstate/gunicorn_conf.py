@@ -32,7 +32,7 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(logs.formatter(_settings))
+            handler.setFormatter(logs.create_formatter(_settings))
 
 
 wsgi_app = "pingstate:create_app()"

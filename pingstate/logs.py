@@ -12,7 +12,7 @@ from pingstate.settings import Settings
 _FIELDS = ("probe", "old_state", "new_state", "phase", "detail", "latency_ms")
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -21,7 +21,7 @@ class _Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
 
-class _JSON(_Text):
+class _JSONFormatter(_TextFormatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": self.formatTime(record),
@@ -35,22 +35,22 @@ class _JSON(_Text):
         return json.dumps(line, ensure_ascii=False)
 
 
-def formatter(settings: Settings) -> logging.Formatter:
+def create_formatter(settings: Settings) -> logging.Formatter:
     """The formatter that the settings ask for."""
-    return _JSON() if settings.log_format == "json" else _Text()
+    return _JSONFormatter() if settings.log_format == "json" else _TextFormatter()
 
 
-def configure(settings: Settings, *, ours: bool) -> None:
+def configure(settings: Settings, *, own_process: bool) -> None:
     """Log to stderr as the settings say.
 
-    `ours` says whether the process is; in another's, its own logging is left as it is, if it has
-    any. In ours a probe of the user's that sets logging up changes nothing.
+    `own_process` says whether pingstate owns this process; in another's, its own logging is left
+    as it is, if it has any. In ours a probe of the user's that sets logging up changes nothing.
     """
     logger = logging.getLogger("pingstate")
-    if not (logger.handlers if ours else logger.hasHandlers()):
-        logger.propagate = not ours
+    if not (logger.handlers if own_process else logger.hasHandlers()):
+        logger.propagate = not own_process
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(formatter(settings))
+        handler.setFormatter(create_formatter(settings))
         logger.addHandler(handler)
         logger.setLevel(settings.log_level.upper())
         # It warns of each answer whose headers it can't read, and quotes the whole URL.

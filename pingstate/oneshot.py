@@ -46,7 +46,7 @@ def check_here(loaded: Loaded) -> int:
         try:
             _, state, result = changes.get(timeout=max(until - time.monotonic(), 0.0))
         except queue.Empty:
-            last = monitor.account().last
+            last = monitor.stats().last
             late = f"not {ready} after {seconds:g} s: "
             print(late + _line(monitor.name, monitor.state, last))
             return 124

@@ -39,7 +39,7 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-class _Answer:
+class _ResponseBuffer:
     """What gunicorn's response writer takes for the client's socket."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Answer:
         return len(data)
 
 
-class _Client:
+class _Connection:
     """A connection: what came and is not answered yet, what is not sent yet, and until when."""
 
     __slots__ = (
@@ -92,11 +92,11 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         self._poller = selectors.DefaultSelector()
-        self._clients: dict[int, _Client] = {}
+        self._connections: dict[int, _Connection] = {}
         # Clients with a whole head still in their buffer, each served once a turn.
-        self._ready: deque[_Client] = deque()
+        self._ready: deque[_Connection] = deque()
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._max_clients = max(8, min(self.cfg.worker_connections, descriptors - 64))
+        self._max_connections = max(8, min(self.cfg.worker_connections, descriptors - 64))
         super().init_process()
 
     def run(self) -> None:
@@ -108,17 +108,17 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         swept = time.monotonic()
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            self._turn(1.0)
+            self._poll_once(1.0)
             if time.monotonic() - swept >= 1.0:
                 swept = time.monotonic()
-                self._sweep(swept)
+                self._close_expired(swept)
         self._drain()
 
-    def _turn(self, timeout: float) -> bool:
+    def _poll_once(self, timeout: float) -> bool:
         """Do what can be done without waiting for anyone; whether there was something."""
         events = self._poller.select(0 if self._ready else timeout)
         for key, _ in events:
-            if isinstance(key.data, _Client):
+            if isinstance(key.data, _Connection):
                 if key.data.blocked:
                     self._send(key.data)
                 else:
@@ -135,7 +135,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
     def _drain(self) -> None:
         """Answer who has asked already, and close; new connections go to the next worker."""
         for listener in self.sockets:
-            self._accept(listener, most=self._max_clients)
+            self._accept(listener, most=self._max_connections)
             self._poller.unregister(listener)
             listener.close()
         until = time.monotonic() + _DRAIN
@@ -143,9 +143,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         # A turn in which nothing came tells that the buffers are empty.
         while time.monotonic() < until and not quiet:
             self.notify()
-            quiet = not self._turn(0.05) and not self._ready
-        for client in tuple(self._clients.values()):
-            self._close(client)
+            quiet = not self._poll_once(0.05) and not self._ready
+        for connection in tuple(self._connections.values()):
+            self._close(connection)
 
     def _accept(self, listener: Any, most: int = 64) -> None:
         for _ in range(most):
@@ -155,70 +155,70 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
                 return
             except OSError:
                 # Aborted by the client, or no descriptor is left: room is made below.
-                if self._clients:
-                    self._close(min(self._clients.values(), key=lambda client: client.expires))
+                if self._connections:
+                    self._close(min(self._connections.values(), key=lambda each: each.expires))
                 return
-            if len(self._clients) >= self._max_clients:
-                self._close(min(self._clients.values(), key=lambda client: client.expires))
+            if len(self._connections) >= self._max_connections:
+                self._close(min(self._connections.values(), key=lambda each: each.expires))
             sock.setblocking(False)
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = _Client(sock, address, listener.getsockname())
-            self._clients[sock.fileno()] = client
-            self._poller.register(sock, selectors.EVENT_READ, client)
-            self._receive(client)
+            connection = _Connection(sock, address, listener.getsockname())
+            self._connections[sock.fileno()] = connection
+            self._poller.register(sock, selectors.EVENT_READ, connection)
+            self._receive(connection)
 
-    def _receive(self, client: _Client) -> None:
-        if len(client.received) > _MAX_HEAD:
+    def _receive(self, connection: _Connection) -> None:
+        if len(connection.received) > _MAX_HEAD:
             return  # who asks faster than answers go out waits
         try:
-            data = client.sock.recv(_RECV)
+            data = connection.sock.recv(_RECV)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
             # No more requests will come; those that have come are answered.
-            while client.received and not client.blocked and self._serve(client):
+            while connection.received and not connection.blocked and self._serve(connection):
                 pass
-            self._close(client)
-        elif not client.lingering:
-            client.received += data
-            self._serve(client)
+            self._close(connection)
+        elif not connection.lingering:
+            connection.received += data
+            self._serve(connection)
 
-    def _serve(self, client: _Client) -> bool:
+    def _serve(self, connection: _Connection) -> bool:
         """Answer the first request whose head is whole; whether there was one."""
-        if client.sock.fileno() < 0 or client.unsent or client.closing:
+        if connection.sock.fileno() < 0 or connection.unsent or connection.closing:
             return False
-        received = client.received
+        received = connection.received
         while received.startswith(b"\r\n"):  # RFC 9112, 2.2
             del received[:2]
         end = received.find(_END_OF_HEAD)
         if end < 0 and len(received) <= _MAX_HEAD:
             return False
-        answer = _Answer()
+        answer = _ResponseBuffer()
         if end < 0 or end > _MAX_HEAD:
-            client.closing = True
-            _refuse(answer, 431, "Request Header Fields Too Large")
+            connection.closing = True
+            _write_error(answer, 431, "Request Header Fields Too Large")
         else:
             head = bytes(received[: end + len(_END_OF_HEAD)])
             del received[: end + len(_END_OF_HEAD)]
-            client.closing = not self._answer(head, client, answer)
-        client.unsent = bytes(answer.data)
-        client.expires = time.monotonic() + _SEND_TIMEOUT
-        self._send(client)
+            connection.closing = not self._answer(head, connection, answer)
+        connection.unsent = bytes(answer.data)
+        connection.expires = time.monotonic() + _SEND_TIMEOUT
+        self._send(connection)
         return True
 
-    def _answer(self, head: bytes, client: _Client, answer: _Answer) -> bool:
+    def _answer(self, head: bytes, connection: _Connection, answer: _ResponseBuffer) -> bool:
         """Let the application answer one request; whether the connection may be used again."""
         try:
-            request = next(get_parser(self.cfg, iter([head]), client.address))
+            request = next(get_parser(self.cfg, iter([head]), connection.address))
             response, environ = wsgi.create(
-                request, answer, client.address, client.server, self.cfg
+                request, answer, connection.address, connection.server, self.cfg
             )
         except (errors.ParseException, StopIteration, UnicodeError, ValueError) as exc:
             answer.data.clear()
-            _refuse(answer, *_STATUSES.get(type(exc), (400, "Bad Request")))
+            _write_error(answer, *_STATUSES.get(type(exc), (400, "Bad Request")))
             return False
         # Bodies are not read, so that no client can make this wait for one.
         if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
@@ -241,45 +241,45 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             self.log.access(response, request, environ, datetime.now(timezone.utc) - began)
         return not response.should_close()
 
-    def _send(self, client: _Client) -> None:
+    def _send(self, connection: _Connection) -> None:
         try:
-            sent = client.sock.send(client.unsent)
+            sent = connection.sock.send(connection.unsent)
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._close(client)
+            self._close(connection)
             return
-        client.unsent = client.unsent[sent:]
-        if bool(client.unsent) != client.blocked:
-            client.blocked = not client.blocked
-            events = selectors.EVENT_WRITE if client.blocked else selectors.EVENT_READ
-            self._poller.modify(client.sock, events, client)
-        if client.blocked:
+        connection.unsent = connection.unsent[sent:]
+        if bool(connection.unsent) != connection.blocked:
+            connection.blocked = not connection.blocked
+            events = selectors.EVENT_WRITE if connection.blocked else selectors.EVENT_READ
+            self._poller.modify(connection.sock, events, connection)
+        if connection.blocked:
             return
-        if client.closing:
+        if connection.closing:
             # The client is told, and what it still sends is read: a reset would take the
             # answer away from it.
-            client.lingering = True
-            client.expires = time.monotonic() + _LINGER
+            connection.lingering = True
+            connection.expires = time.monotonic() + _LINGER
             with suppress(OSError):
-                client.sock.shutdown(socket.SHUT_WR)
+                connection.sock.shutdown(socket.SHUT_WR)
         else:
-            client.expires = time.monotonic() + _HEAD_TIMEOUT
-            if client.received:
-                self._ready.append(client)
+            connection.expires = time.monotonic() + _HEAD_TIMEOUT
+            if connection.received:
+                self._ready.append(connection)
 
-    def _sweep(self, at: float) -> None:
-        for client in [client for client in self._clients.values() if client.expires <= at]:
-            self._close(client)
+    def _close_expired(self, at: float) -> None:
+        for connection in [each for each in self._connections.values() if each.expires <= at]:
+            self._close(connection)
 
-    def _close(self, client: _Client) -> None:
-        descriptor = client.sock.fileno()
-        if self._clients.pop(descriptor, None) is not None:
-            self._poller.unregister(client.sock)
-            client.sock.close()
+    def _close(self, connection: _Connection) -> None:
+        descriptor = connection.sock.fileno()
+        if self._connections.pop(descriptor, None) is not None:
+            self._poller.unregister(connection.sock)
+            connection.sock.close()
 
 
-def _refuse(answer: _Answer, status: int, reason: str) -> None:
+def _write_error(answer: _ResponseBuffer, status: int, reason: str) -> None:
     text = f"{status} {reason}\n"
     answer.sendall(
         f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"

@@ -28,9 +28,9 @@ TRANSITIONS: dict[tuple[str, str], str] = {
 }
 
 # Between a state's public word and what else there is to remember.
-COUNT = "\0"
+COUNT_SEPARATOR = "\0"
 # The state of a target that was not up since the start: no count of successes holds it back.
-_NEVER_UP = f"down{COUNT}first"
+_DOWN_SINCE_START = f"down{COUNT_SEPARATOR}first"
 
 
 def threshold_transitions(
@@ -48,16 +48,22 @@ def threshold_transitions(
     """
     if failure_threshold < 1 or success_threshold < 1:
         raise ValueError("a threshold is a whole number of at least 1")
-    slow = f"degraded{COUNT}slow"
-    never_up = "down" if success_threshold == 1 else _NEVER_UP
+    slow = f"degraded{COUNT_SEPARATOR}slow"
+    never_up = "down" if success_threshold == 1 else _DOWN_SINCE_START
 
     def degraded(failures: int, successes: int) -> str:
         if successes:
-            return f"degraded{COUNT}{successes}ok"
-        return "degraded" if failures == 1 else f"degraded{COUNT}{failures}" if failures else slow
+            return f"degraded{COUNT_SEPARATOR}{successes}ok"
+        return (
+            "degraded"
+            if failures == 1
+            else f"degraded{COUNT_SEPARATOR}{failures}"
+            if failures
+            else slow
+        )
 
     def down(successes: int) -> str:
-        return f"down{COUNT}{successes}ok" if successes else "down"
+        return f"down{COUNT_SEPARATOR}{successes}ok" if successes else "down"
 
     def failed(failures: int) -> str:
         return "down" if failures >= failure_threshold else degraded(failures, 0)
@@ -115,20 +121,20 @@ class PingFSM:
     @property
     def state(self) -> str:
         """The state's public word."""
-        return self._state.partition(COUNT)[0]
+        return self._state.partition(COUNT_SEPARATOR)[0]
 
     @property
     def settled(self) -> bool:
         """Whether no check is awaited before the state is certain: not within a count."""
-        return self._state in ("up", "down", _NEVER_UP)
+        return self._state in ("up", "down", _DOWN_SINCE_START)
 
-    def possible_moves(self) -> set[tuple[str, str]]:
+    def possible_transitions(self) -> set[tuple[str, str]]:
         """The changes of the public word that the table has: (old, new)."""
-        moves = {
-            (old.partition(COUNT)[0], new.partition(COUNT)[0])
+        pairs = {
+            (old.partition(COUNT_SEPARATOR)[0], new.partition(COUNT_SEPARATOR)[0])
             for (old, _), new in self._table.items()
         }
-        return {(old, new) for old, new in moves if old != new}
+        return {(old, new) for old, new in pairs if old != new}
 
     @property
     def checked_at(self) -> float | None:

@@ -23,7 +23,7 @@ class Handover:
         self._memory = mmap.mmap(-1, 2 * _SLOT)
         self._count = 0
 
-    def put(self, value: Any) -> None:
+    def save(self, value: Any) -> None:
         """Keep a value of plain types; one of more than 64 KiB is left out."""
         data = marshal.dumps(value)
         if _HEADER.size + len(data) > _SLOT:
@@ -33,7 +33,7 @@ class Handover:
         at = self._count % 2 * _SLOT
         self._memory[at : at + _HEADER.size + len(data)] = header + data
 
-    def get(self) -> Any:
+    def load(self) -> Any:
         """The last value that was kept whole, None when there is none."""
         found: list[tuple[int, bytes]] = []
         for at in (0, _SLOT):

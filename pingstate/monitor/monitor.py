@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Account:
+class Stats:
     """What metrics are made of, at one moment.
 
-    `results` counts checks by event and phase ("" on success), `moves` the changes of state by
-    old and new. `checked_at` is in seconds since 1970, `timeout` in seconds.
+    `results` counts checks by event and phase ("" on success), `transitions` the changes of state
+    by old and new. `checked_at` is in seconds since 1970, `timeout` in seconds.
     """
 
     state: str
@@ -41,7 +41,7 @@ class Account:
     last: ProbeResult | None
     checked_at: float | None
     results: Counter[tuple[str, str]]
-    moves: Counter[tuple[str, str]]
+    transitions: Counter[tuple[str, str]]
 
 
 TransitionCallback = Callable[[str, str, ProbeResult], object]
@@ -102,36 +102,36 @@ class Monitor:
         self._fsm = PingFSM(initial_state, transitions, history)
         self._results: Counter[tuple[str, str]] = Counter()
         # From 0 on, or a rate over a counter misses the first change.
-        self._moves = Counter(dict.fromkeys(self._fsm.possible_moves(), 0))
-        self._raised: str | None = None
+        self._transitions = Counter(dict.fromkeys(self._fsm.possible_transitions(), 0))
+        self._last_error: str | None = None
         self._last: ProbeResult | None = None
         self._last_at: float | None = None
         self._last_time: float | None = None
-        self._born = now()
-        self._started = time.time()
+        self._started_at = now()
+        self._started_time = time.time()
         self._callback = on_transition
-        self._calls: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
+        self._callback_queue: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._handover: Handover | None = None
-        self._make_locks()
+        self._reset_locks()
 
-    def hand_over(self, handover: Handover) -> None:
+    def use_store(self, handover: Handover) -> None:
         """Keep the verdict there, and begin with the one found there while it is not stale.
 
         To be called before `start()`.
         """
         self._handover = handover
 
-    def _take_over(self) -> None:
-        saved = self._handover.get() if self._handover is not None else None
-        if saved is None or now() - saved["checked_at"] > self._lifetime:
+    def _restore(self) -> None:
+        saved = self._handover.load() if self._handover is not None else None
+        if saved is None or now() - saved["checked_at"] > self._stale_after:
             return
         with self._changed:
             self._fsm.restore(saved)
             last = saved["last"]
             # It goes on ageing: a probe that kills its worker each time must not keep it young.
-            self._last_at = self._born = saved["checked_at"]
+            self._last_at = self._started_at = saved["checked_at"]
             self._last_time = saved["recent"][-1]["ts"] if saved["recent"] else None
             self._last = ProbeResult(
                 ok=last["event"] != "fail",
@@ -140,14 +140,14 @@ class Monitor:
                 phase=last["phase"],
             )
 
-    def _make_locks(self) -> None:
+    def _reset_locks(self) -> None:
         self._pid = os.getpid()
         # Guards everything that a snapshot shows; held for microseconds.
         self._changed = threading.Condition(threading.Lock())
         # Held during a check: one at a time.
-        self._checking = threading.Lock()
+        self._check_lock = threading.Lock()
         # Held while the thread is started or stopped.
-        self._control = threading.Lock()
+        self._lifecycle_lock = threading.Lock()
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -155,16 +155,16 @@ class Monitor:
         """Start checking, the first check at once; returns itself. Nothing when it runs already."""
         if self._pid != os.getpid():
             # A lock that another thread held when the process forked is held for ever.
-            self._make_locks()
-            self._thread = self._calls = None
-        with self._control:
+            self._reset_locks()
+            self._thread = self._callback_queue = None
+        with self._lifecycle_lock:
             if self._thread is None or not self._thread.is_alive():
                 self._stop = threading.Event()
-                self._born = now()
+                self._started_at = now()
                 if not self._results:
-                    self._started = time.time()
+                    self._started_time = time.time()
                 if self._last_at is None:
-                    self._take_over()
+                    self._restore()
                 self._thread = threading.Thread(
                     target=self._run, args=(self._stop,), name="pingstate-monitor", daemon=True
                 )
@@ -177,9 +177,9 @@ class Monitor:
         `start()` starts again. A probe that never returns keeps its thread, and the next check
         waits for it.
         """
-        with self._control:
+        with self._lifecycle_lock:
             thread, self._thread = self._thread, None
-            calls, self._calls = self._calls, None
+            calls, self._callback_queue = self._callback_queue, None
             self._stop.set()
             if calls is not None:
                 with suppress(queue.Full):  # then its thread does not wait to be woken
@@ -194,7 +194,7 @@ class Monitor:
         return thread is not None and self._pid == os.getpid() and thread.is_alive()
 
     @property
-    def left_behind(self) -> bool:
+    def needs_restart_after_fork(self) -> bool:
         """Whether the thread was started in a process that this one is forked from."""
         return self._thread is not None and self._pid != os.getpid()
 
@@ -208,22 +208,22 @@ class Monitor:
 
     def check_now(self) -> ProbeResult:
         """Check at once in the calling thread, after a check that is under way; keeps the slots."""
-        with self._checking:
+        with self._check_lock:
             result = self._check()
-            self._take(result)
+            self._record(result)
             return result
 
     def _run(self, stop: threading.Event) -> None:
         schedule = Schedule(self.interval, self._fast_interval, self._jitter, now())
         while True:
-            with self._checking:
+            with self._check_lock:
                 if stop.is_set():
                     return
                 result = self._check()
                 if stop.is_set():
                     return
                 try:
-                    settled = self._take(result)
+                    settled = self._record(result)
                 # A handler of logs that raises, say: the next check must come.
                 except BaseException:
                     with suppress(BaseException):
@@ -244,12 +244,12 @@ class Monitor:
             result = replace(
                 result,
                 ok=bool(result.ok),
-                latency_ms=_number(result.latency_ms),
+                latency_ms=_finite_or_none(result.latency_ms),
                 detail=one_line(str(result.detail or "")),
                 phase=result.phase if result.phase in PHASES else None if result.ok else "check",
                 trace=result.trace if isinstance(result.trace, Trace) else None,
             )
-            self._raised = None
+            self._last_error = None
         # A probe may raise anything, and the next check must come.
         except BaseException as exc:
             in_main = threading.current_thread() is threading.main_thread()
@@ -258,12 +258,12 @@ class Monitor:
             raised = describe(exc)
             # Once for a row of the same: a log line for each check helps no one.
             log.log(
-                logging.DEBUG if raised == self._raised else logging.WARNING,
+                logging.DEBUG if raised == self._last_error else logging.WARNING,
                 "%s: the probe raised %s",
                 self.name,
                 raised,
             )
-            self._raised = raised
+            self._last_error = raised
             result = ProbeResult(
                 ok=False,
                 latency_ms=round((now() - began) * 1000, 3),
@@ -272,7 +272,7 @@ class Monitor:
             )
         return result
 
-    def _take(self, result: ProbeResult) -> bool:
+    def _record(self, result: ProbeResult) -> bool:
         """Feed a result to the state machine; whether the state is settled after it."""
         latency = result.latency_ms
         event = "ok" if result.ok else "fail"
@@ -287,15 +287,15 @@ class Monitor:
             self._last, self._last_at, self._last_time = result, now(), time.time()
             self._results[event, result.phase or ""] += 1
             if new != old:
-                self._moves[old, new] += 1
+                self._transitions[old, new] += 1
             if self._handover is not None:
-                self._handover.put(self._fsm.save())
+                self._handover.save(self._fsm.save())
             self._changed.notify_all()
         if new != old:
-            self._tell(old, new, event, result)
+            self._report_transition(old, new, event, result)
         return settled
 
-    def _tell(self, old: str, new: str, event: str, result: ProbeResult) -> None:
+    def _report_transition(self, old: str, new: str, event: str, result: ProbeResult) -> None:
         took = "no latency" if result.latency_ms is None else f"{result.latency_ms:g} ms"
         log.log(
             logging.INFO if new == "up" else logging.WARNING,
@@ -316,20 +316,20 @@ class Monitor:
         )
         if self._callback is None:
             return
-        calls = self._calls
+        calls = self._callback_queue
         if calls is None:
-            calls = self._calls = queue.Queue(_MAX_CALLBACKS)
+            calls = self._callback_queue = queue.Queue(_MAX_CALLBACKS)
             threading.Thread(
-                target=self._call_back, args=(calls,), name="pingstate-callback", daemon=True
+                target=self._run_callbacks, args=(calls,), name="pingstate-callback", daemon=True
             ).start()
         try:
             calls.put_nowait((old, new, result))
         except queue.Full:
             log.error("on_transition blocks: %s -> %s is not told", old, new)  # noqa: TRY400  # one line
 
-    def _call_back(self, calls: queue.Queue[tuple[str, str, ProbeResult] | None]) -> None:
+    def _run_callbacks(self, calls: queue.Queue[tuple[str, str, ProbeResult] | None]) -> None:
         # After stop() what is waiting is still told.
-        while calls is self._calls or not calls.empty():
+        while calls is self._callback_queue or not calls.empty():
             call = calls.get()
             if call is None or self._callback is None:
                 continue
@@ -348,10 +348,10 @@ class Monitor:
     @property
     def stale(self) -> bool:
         """Whether the verdict has expired: no check has ended for too long."""
-        return now() - max(self._last_at or 0.0, self._born) > self._lifetime
+        return now() - max(self._last_at or 0.0, self._started_at) > self._stale_after
 
     @property
-    def _lifetime(self) -> float:
+    def _stale_after(self) -> float:
         longest = max(self.interval, self._fast_interval)
         return longest * (1 + self._jitter) + self._timeout + 1
 
@@ -386,7 +386,7 @@ class Monitor:
             checks = dict.fromkeys(("ok", "slow", "fail"), 0)
             for (event, _), count in self._results.items():
                 checks[event] += count
-            started = self._started
+            started = self._started_time
         certificate = trace.certificate if trace else None
         snapshot["probe"] = self.name
         snapshot["pid"] = os.getpid()
@@ -398,25 +398,25 @@ class Monitor:
         snapshot["checks"] = checks
         snapshot["started"] = round(started, 3)
         snapshot["interval"] = self.interval
-        snapshot["timeout"] = _number(self._timeout)
-        snapshot["slow_ms"] = _number(self._slow_ms)
+        snapshot["timeout"] = _finite_or_none(self._timeout)
+        snapshot["slow_ms"] = _finite_or_none(self._slow_ms)
         return snapshot
 
-    def account(self) -> Account:
+    def stats(self) -> Stats:
         """What metrics are made of, consistent, in copies that are the caller's to keep."""
         with self._changed:
-            return Account(
+            return Stats(
                 state=self._fsm.state,
                 stale=self.stale,
                 timeout=self._timeout,
                 last=self._last,
                 checked_at=self._last_time,
                 results=self._results.copy(),
-                moves=self._moves.copy(),
+                transitions=self._transitions.copy(),
             )
 
 
-def _number(value: object) -> float | None:
+def _finite_or_none(value: object) -> float | None:
     """A latency that JSON can say; None for what is none."""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return value

@@ -28,13 +28,13 @@ class Schedule:
         self._jitter = jitter
         self._uniform = uniform
         self._slot = start
-        self._spread = jitter > 0
+        self._is_first = jitter > 0
 
     def next(self, at: float, *, fast: bool = False) -> float:
         """When the check after this moment is due; slots that have passed are left out."""
         interval = self._intervals[fast]
-        if self._spread:
-            self._spread = False
+        if self._is_first:
+            self._is_first = False
             # As if the slot of the first check had been up to an interval ago.
             self._slot -= self._uniform(0, interval)
         missed = math.floor((at - self._slot) / interval)

@@ -44,7 +44,7 @@ def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -
             print(f"pingstate: {problem}", file=sys.stderr)
         # A worker that ends with any other code is started again and again.
         raise SystemExit(_GUNICORN_BOOT_ERROR if gunicorn_role() == "worker" else 2) from None
-    logs.configure(loaded.settings, ours=gunicorn_role() is not None)
+    logs.configure(loaded.settings, own_process=gunicorn_role() is not None)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     for note in loaded.notes:
@@ -96,7 +96,7 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     @app.before_request
     def start_again_after_a_fork() -> None:
         # An app that was made before a server forked left its Monitor's thread behind.
-        if monitor.left_behind:
+        if monitor.needs_restart_after_fork:
             monitor.start()
 
     return app

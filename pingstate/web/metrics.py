@@ -12,7 +12,7 @@ from pingstate import __version__
 from pingstate.monitor.fsm import STATES
 
 if TYPE_CHECKING:
-    from pingstate.monitor.monitor import Account, Monitor
+    from pingstate.monitor.monitor import Monitor, Stats
     from pingstate.probes.base import Trace
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,23 +42,23 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """The metric families; prometheus_client calls it."""
-        account = self._monitor.account()
-        yield from _last_check(account)
-        trace = account.last.trace if account.last else None
+        stats = self._monitor.stats()
+        yield from _last_check(stats)
+        trace = stats.last.trace if stats.last else None
         if trace is not None:
             yield from _network(trace)
             if self._monitor.name.startswith(("http://", "https://")):
                 yield from _http(trace)
-        yield from _verdict(account)
+        yield from _verdict(stats)
 
 
-def _last_check(account: Account) -> Iterator[Metric]:
-    result = account.last
-    fresh = result is not None and result.ok and not account.stale
+def _last_check(stats: Stats) -> Iterator[Metric]:
+    result = stats.last
+    fresh = result is not None and result.ok and not stats.stale
     yield _gauge("probe_success", "Whether the last check was ok and is not stale", fresh)
     if result is not None and result.latency_ms is not None:
         yield _gauge("probe_duration_seconds", "Time of the last check", result.latency_ms / 1000)
-    yield _gauge("probe_timeout_seconds", "Time that a check may take", account.timeout)
+    yield _gauge("probe_timeout_seconds", "Time that a check may take", stats.timeout)
 
 
 def _network(trace: Trace) -> Iterator[Metric]:
@@ -98,28 +98,28 @@ def _http(trace: Trace) -> Iterator[Metric]:
     yield _gauge("probe_http_content_length", "Length of the content, -1 for unknown", length)
 
 
-def _verdict(account: Account) -> Iterator[Metric]:
-    states = {(word,): float(word == account.state) for word in STATES}
+def _verdict(stats: Stats) -> Iterator[Metric]:
+    states = {(word,): float(word == stats.state) for word in STATES}
     yield _labelled("pingstate_state", "1 for the state", ["state"], states)
     checks = CounterMetricFamily(
         "pingstate_checks_total", "Checks by result and phase", labels=["result", "phase"]
     )
-    for labels, count in sorted(account.results.items()):
+    for labels, count in sorted(stats.results.items()):
         checks.add_metric(labels, count)
     yield checks
-    moves = CounterMetricFamily(
+    transitions = CounterMetricFamily(
         "pingstate_transitions_total", "Changes of state", labels=["from", "to"]
     )
-    for labels, count in sorted(account.moves.items()):
-        moves.add_metric(labels, count)
-    yield moves
-    if account.checked_at is not None:
+    for labels, count in sorted(stats.transitions.items()):
+        transitions.add_metric(labels, count)
+    yield transitions
+    if stats.checked_at is not None:
         yield _gauge(
             "pingstate_last_check_timestamp_seconds",
             "Unix time at which the last check ended",
-            account.checked_at,
+            stats.checked_at,
         )
-    yield _gauge("pingstate_stale", "Whether the verdict has expired", account.stale)
+    yield _gauge("pingstate_stale", "Whether the verdict has expired", stats.stale)
     yield _labelled("pingstate_build_info", "The version", ["version"], {(__version__,): 1.0})
 
 

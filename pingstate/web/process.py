@@ -21,7 +21,7 @@ def start_in_serving_process(monitor: Monitor, settings: Settings) -> None:
     if gunicorn_role() == "arbiter":
         if _preloaded is None:
             os.register_at_fork(after_in_child=_start_after_fork)
-        monitor.hand_over(Handover())
+        monitor.use_store(Handover())
         _preloaded = monitor, settings
     elif not _starts_elsewhere():
         monitor.start()

@@ -343,7 +343,7 @@ class Monitored:
         with self._monitor:
             if not self._probe.thrice.wait(self._probe.timeout):
                 raise TimeoutError("the Monitor's thread died")
-            result = self._monitor.account().last
+            result = self._monitor.stats().last
         if result is None:
             raise LookupError("the Monitor has no result")
         return result
