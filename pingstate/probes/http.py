@@ -15,7 +15,8 @@ from urllib3.exceptions import HTTPError
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import PhaseError
-from pingstate.net.transport import ClientTLS, Hop, ask, http_reason
+from pingstate.net.tls_contexts import ClientTLS
+from pingstate.net.transport import Hop, ask, http_reason
 from pingstate.probes.base import ProbeResult, finish
 from pingstate.probes.conditions import (
     CallCondition,
