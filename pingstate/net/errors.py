@@ -7,17 +7,17 @@ import ssl
 from pingstate.text import describe
 
 
-class PhaseError(Exception):
+class CheckFailedError(Exception):
     """A check that failed for a reason of ours, in the phase that the deadline is in."""
 
 
-def reason(exc: BaseException) -> str:
+def describe_failure(exc: BaseException) -> str:
     """What went wrong in a few words; "" where the deadline alone says it."""
     while (inner := exc.__cause__ or exc.__context__) is not None and not isinstance(
-        exc, PhaseError
+        exc, CheckFailedError
     ):
         exc = inner
-    if isinstance(exc, PhaseError):
+    if isinstance(exc, CheckFailedError):
         return str(exc)
     if isinstance(exc, TimeoutError):
         return ""

@@ -8,18 +8,15 @@ import ssl
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import requests
 
+from pingstate.net.attempt import Attempt
 from pingstate.net.certificate import read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.sockets import DeadlineSocket, connect
 from pingstate.net.tls import TLSStream
 from pingstate.values import host_of
-
-if TYPE_CHECKING:
-    from pingstate.net.transport import Hop
 
 MAX_HANDSHAKE_BYTES = 262_144
 
@@ -48,7 +45,7 @@ class ClientTLS:
         return self._context(verify=self._verify, client=True)
 
     @cached_property
-    def _elsewhere(self) -> ssl.SSLContext:
+    def _redirect_context(self) -> ssl.SSLContext:
         # Who a redirect leads to has no business with the client's certificate.
         return self._context(verify=self._verify, client=False) if self._client[0] else self.context
 
@@ -65,19 +62,31 @@ class ClientTLS:
         elif self._ca_file is not None:
             context.load_verify_locations(self._ca_file)
         else:
-            _trust_the_system(context)
+            _load_system_trust(context)
         certificate, key = self._client
         if client and certificate is not None:
             # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
             context.load_cert_chain(certificate, key, password="")
         return context
 
-    def shake(
-        self, sock: DeadlineSocket, hop: Hop, deadline: Deadline, trace: dict[str, Any]
+    def handshake(
+        self,
+        sock: DeadlineSocket,
+        attempt: Attempt,
+        *,
+        address: str,
+        port: int,
+        server_name: str | None = None,
     ) -> TLSStream:
-        """Shake hands; the certificate is noted also when it is not accepted."""
-        name = self._name if hop.name is None else hop.name
-        context = self.context if hop.name is None else self._elsewhere
+        """Shake hands over `sock`, which is connected to `address` and `port`.
+
+        `server_name` is who a redirect leads to, None for the target itself. The attempt gets the
+        certificate, even if verification failed. Raises OSError (ssl.SSLError, TimeoutError).
+        """
+        name = self._name if server_name is None else server_name
+        context = self.context if server_name is None else self._redirect_context
+        deadline = attempt.deadline
+        deadline.limit_bytes(MAX_HANDSHAKE_BYTES)
         try:
             tls = TLSStream(sock, context, name, deadline)
         except ssl.SSLCertVerificationError:
@@ -85,25 +94,23 @@ class ClientTLS:
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
             with suppress(OSError):
                 again = Deadline(min(deadline.remaining() / 2, 1.0), owner=deadline.owner)
-                with connect(hop.address, hop.port, again) as second:
+                with connect(address, port, again) as second:
                     again.limit_bytes(MAX_HANDSHAKE_BYTES)
                     shown = TLSStream(second, self._unverified, name, again)
-                    trace.update(_presented(shown))
+                    _note_certificates(shown, attempt)
             raise
-        trace["tls_version"] = tls.version
-        trace.update(_presented(tls))
+        attempt.tls_version = tls.version
+        _note_certificates(tls, attempt)
         return tls
 
 
-def _presented(tls: TLSStream) -> dict[str, Any]:
+def _note_certificates(tls: TLSStream, attempt: Attempt) -> None:
     certificates = [read_certificate(der) for der in tls.chain]
-    return {
-        "certificate": certificates[0] if certificates else None,
-        "earliest_expiry": min((one.expires for one in certificates if one), default=None),
-    }
+    attempt.certificate = certificates[0] if certificates else None
+    attempt.earliest_expiry = min((one.expires for one in certificates if one), default=None)
 
 
-def _trust_the_system(context: ssl.SSLContext) -> None:
+def _load_system_trust(context: ssl.SSLContext) -> None:
     """Trust what the system trusts, or, where it has no such list, what requests does."""
     system = ssl.get_default_verify_paths()
     hashed = system.capath is not None and any(

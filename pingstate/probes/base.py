@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
-from pingstate.net.errors import PhaseError, reason
+from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.probes.conditions import Outcome
 from pingstate.text import one_line
 
@@ -20,7 +21,9 @@ PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout
 
 @dataclass(frozen=True)
 class Trace:
-    """What one check saw on its way, for metrics and for people. None: it did not come so far.
+    """What one check saw on its way, for metrics and for people.
+
+    A field is None if the check did not get that far.
 
     `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
     `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
@@ -79,24 +82,28 @@ class Probe(Protocol):
         """Check once."""
 
 
-def finish(
-    deadline: Deadline,
-    trace: dict[str, Any],
-    run: Callable[[], Outcome],
+def run_check(
+    run: Callable[[Attempt], Outcome],
+    *,
+    timeout: float,
+    owner: object,
     secrets: Iterable[str] = (),
 ) -> ProbeResult:
-    """Run one check and turn whatever comes of it into a `ProbeResult`.
+    """Run one check of at most `timeout` seconds and turn whatever comes of it into a result.
 
-    A target may say again what it was told: `secrets` are left out of the detail.
+    `owner` is whose lookups it makes. A target may repeat what it was sent: `secrets`, from
+    `secret_variants()`, are left out of the detail. Any exception but those of the wire escapes.
     """
+    deadline = Deadline(timeout, owner=owner)
+    attempt = Attempt(deadline)
     phase: str | None = None
     timeout_phase: str | None = None
     try:
-        ok, detail = run()
+        ok, detail = run(attempt)
         if not ok:
             phase = deadline.phase
-    except (PhaseError, OSError, ValueError, RecursionError, MemoryError) as exc:
-        ok, detail, phase = False, reason(exc), deadline.phase
+    except (CheckFailedError, OSError, ValueError, RecursionError, MemoryError) as exc:
+        ok, detail, phase = False, describe_failure(exc), deadline.phase
     if not ok and deadline.expired:
         phase, timeout_phase = "timeout", phase
         seen = f": {detail}" if detail else ""
@@ -108,17 +115,41 @@ def finish(
     return ProbeResult(
         ok=ok,
         latency_ms=round(elapsed * 1000, 3),
-        detail=one_line(_hidden(detail, secrets)),
+        detail=one_line(redact(detail, secrets)),
         phase=phase,
         timeout_phase=timeout_phase,
-        trace=Trace(seconds=deadline.seconds, **trace),
+        trace=_create_trace(attempt),
     )
 
 
-def _hidden(detail: str, secrets: Iterable[str]) -> str:
+def _create_trace(attempt: Attempt) -> Trace:
+    return Trace(
+        seconds=attempt.deadline.seconds,
+        ip_protocol=attempt.ip_protocol,
+        status=attempt.status,
+        version=attempt.version,
+        content_length=attempt.content_length,
+        redirects=attempt.redirects,
+        tls_version=attempt.tls_version,
+        certificate=attempt.certificate,
+        earliest_expiry=attempt.earliest_expiry,
+    )
+
+
+def secret_variants(words: Iterable[str]) -> list[str]:
+    """What to look for in a detail to find secrets in it, as they are and escaped; longest first.
+
+    A word of three characters or fewer is left out: it would be found by chance.
+    """
+    variants = set(words)
+    variants |= {word.replace("\\", "\\\\").replace('"', '\\"') for word in variants}
+    return sorted((word for word in variants if len(word) > 3), key=len, reverse=True)
+
+
+def redact(detail: str, secrets: Iterable[str]) -> str:
+    """`detail` with `***` in place of each secret, also of one that a quotation cut short."""
     for secret in secrets:
         detail = detail.replace(secret, "***")
-        # A quotation may have been cut in the midst of it.
         for length in range(len(secret) - 1, 3, -1):
             detail = detail.replace(f"{secret[:length]}\N{HORIZONTAL ELLIPSIS}", "***")
     return detail

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError
 
+from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
-from pingstate.net.errors import PhaseError
+from pingstate.net.errors import CheckFailedError
+from pingstate.net.http1 import Hop, open_response
 from pingstate.net.tls_contexts import ClientTLS
-from pingstate.net.transport import Hop, ask, http_reason
-from pingstate.probes.base import ProbeResult, finish
+from pingstate.probes.base import ProbeResult, run_check, secret_variants
 from pingstate.probes.conditions import (
     CallCondition,
     Check,
@@ -93,9 +91,9 @@ class HTTPProbe:
         fields = headers_of(headers)
         # The hosts that mean the given address: a target redirects to the name it was called by.
         called = urlsplit(f"//{fields.get('Host', '')}")
-        self._aliases = {self.address.lower(), called.hostname, server_name}
+        self._own_hosts = {self.address.lower(), called.hostname, server_name}
         if self.address.startswith("unix:"):
-            self._aliases.add("localhost")
+            self._own_hosts.add("localhost")
         self._ports = {self.port}
         if called.hostname:
             self._ports.add(called.port or _PORTS[scheme])
@@ -110,7 +108,8 @@ class HTTPProbe:
             words += [token, basic_auth[1]]
         shown, _, query = target.partition("?")
         words += [query, *re.split("[=&]", query)]
-        self._secrets = _spellings(words)
+        words += [unquote_plus(word) for word in words]
+        self._secrets = secret_variants(words)
         colon = ":" if self.address.startswith("unix:") else ""
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
 
@@ -127,59 +126,56 @@ class HTTPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        deadline = Deadline(self.timeout, owner=self)
-        trace: dict[str, Any] = {"redirects": 0}
-        return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
+        return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
-    def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
+    def _check(self, attempt: Attempt) -> Outcome:
         hop = Hop(self._request, self.address, self.port)
         while True:
-            try:
-                with ask(hop, self._tls, deadline, trace) as response:
-                    location = self._redirection(response)
-                    if location is None:
-                        return self._judge(response, deadline)
-                    status = response.status_code
-            except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
-                raise PhaseError(http_reason(exc)) from exc
-            if trace["redirects"] >= MAX_REDIRECTS:
-                raise PhaseError(f"more than {MAX_REDIRECTS} redirects")
-            trace["redirects"] += 1
-            hop = self._redirected(hop.request, location, status)
+            with open_response(hop, self._tls, attempt) as response:
+                location = self._redirect_location(response)
+                if location is None:
+                    return self._judge(response, attempt.deadline)
+                status = response.status_code
+            if attempt.redirects >= MAX_REDIRECTS:
+                raise CheckFailedError(f"more than {MAX_REDIRECTS} redirects")
+            attempt.redirects += 1
+            hop = self._next_hop(hop.request, location, status)
 
-    def _redirected(self, request: requests.PreparedRequest, location: str, status: int) -> Hop:
-        """The next hop. Raises PhaseError where there is no going."""
+    def _next_hop(self, request: requests.PreparedRequest, location: str, status: int) -> Hop:
+        """The next hop. Raises CheckFailedError if it cannot be followed."""
         base = urlsplit(str(request.url))
         try:
             # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
             location = location.encode("latin-1").decode("utf-8", "replace")
             parts = urlsplit(urljoin(base.geturl(), location))
             if parts.scheme not in _PORTS:
-                raise PhaseError(f"redirected to {parts.scheme or 'no scheme'}, not http or https")
+                raise CheckFailedError(
+                    f"redirected to {parts.scheme or 'no scheme'}, not http or https"
+                )
             port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
             name = host_of(parts.hostname or "")
-            at_home = parts.hostname in self._aliases
-            address = self.address if at_home else name
+            same_host = parts.hostname in self._own_hosts
+            address = self.address if same_host else name
             target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         except ValueError:
             # Not what it was: there may be a secret in it.
-            raise PhaseError("redirected to what is no http or https URL") from None
+            raise CheckFailedError("redirected to what is no http or https URL") from None
         first = urlsplit(str(self._request.url))
-        kept = at_home and parts.scheme == first.scheme and port in self._ports
-        if kept:
+        same_origin = same_host and parts.scheme == first.scheme and port in self._ports
+        if same_origin:
             port = self.port
         method = str(request.method)
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             method = "GET"
         headers = {
             name: value
-            for name, value in (self._request.headers.items() if kept else ())
+            for name, value in (self._request.headers.items() if same_origin else ())
             if name != "Content-Length"
         }
         following = _request(method, parts.scheme, name, port, target, headers)
-        return Hop(following, address, port, None if kept else name)
+        return Hop(following, address, port, None if same_origin else name)
 
-    def _redirection(self, response: requests.Response) -> str | None:
+    def _redirect_location(self, response: requests.Response) -> str | None:
         status = response.status_code
         if not self._follow or status not in _REDIRECTS or status in self._statuses:
             return None
@@ -188,7 +184,7 @@ class HTTPProbe:
     def _judge(self, response: requests.Response, deadline: Deadline) -> Outcome:
         status = response.status_code
         if not 100 <= status <= 599:
-            raise PhaseError(f"HTTP {status} is not a status")
+            raise CheckFailedError(f"HTTP {status} is not a status")
         body = b""
         decided: list[Outcome] = []
         for on_head in self._heads:
@@ -263,16 +259,6 @@ def _request(
     # Not by requests, which rewrites a path that it would have written otherwise.
     prepared.url = f"{scheme}://{host}{target}"
     return prepared
-
-
-def _spellings(words: Iterable[str]) -> list[str]:
-    """The ways in which a target may say secrets again, longest first.
-
-    None is so short that it stands in a detail by chance.
-    """
-    spelled = {unquote_plus(word) for word in words}.union(words)
-    spelled |= {word.replace("\\", "\\\\").replace('"', '\\"') for word in spelled}
-    return sorted((word for word in spelled if len(word) > 3), key=len, reverse=True)
 
 
 def _text(body: bytes, response: requests.Response) -> str:

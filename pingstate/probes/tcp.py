@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
-from pingstate.net.errors import PhaseError
+from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
-from pingstate.probes.base import ProbeResult, finish
+from pingstate.probes.base import ProbeResult, run_check, secret_variants
 from pingstate.probes.conditions import BannerCondition, CallCondition, Check, Outcome, parse_checks
 from pingstate.text import excerpt
 from pingstate.values import authority, host_of, port_of, timeout_of
@@ -36,9 +36,7 @@ class TCPProbe:
         self.port = port_of(443 if port is None else port)
         self.timeout = timeout_of(2.0 if timeout is None else timeout)
         self._send = send
-        # A target may say again what it was told; none so short that it stands there by chance.
-        words = send.decode("utf-8", "replace").split()
-        self._secrets = sorted((word for word in words if len(word) > 3), key=len, reverse=True)
+        self._secrets = secret_variants(send.decode("utf-8", "replace").split())
         self._conditions = parse_checks("tcp", check)
         self._banners = [c for c in self._conditions if isinstance(c, BannerCondition)]
         self._calls = [c for c in self._conditions if isinstance(c, CallCondition)]
@@ -46,13 +44,12 @@ class TCPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        deadline = Deadline(self.timeout, owner=self)
-        trace: dict[str, Any] = {}
-        return finish(deadline, trace, lambda: self._check(deadline, trace), self._secrets)
+        return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
-    def _check(self, deadline: Deadline, trace: dict[str, Any]) -> Outcome:
+    def _check(self, attempt: Attempt) -> Outcome:
+        deadline = attempt.deadline
         with connect(self.address, self.port, deadline) as sock:
-            trace["ip_protocol"] = ip_protocol(sock)
+            attempt.ip_protocol = ip_protocol(sock)
             outcome = True, "connected"
             if self._send:
                 deadline.start_phase("send")
@@ -78,9 +75,9 @@ def _read_banner(
         try:
             data = sock.recv(4096)
         except TimeoutError:
-            raise PhaseError(f"the banner so far is {excerpt(bytes(banner))}") from None
+            raise CheckFailedError(f"the banner so far is {excerpt(bytes(banner))}") from None
         if not data and not banner:
-            raise PhaseError("closed without a banner")
+            raise CheckFailedError("closed without a banner")
         banner += data
         complete = not data or len(banner) >= MAX_BANNER_BYTES
         for condition in tuple(waiting):

@@ -1,7 +1,82 @@
 from __future__ import annotations
 
+import pytest
+
 from pingstate import ProbeResult
+from pingstate.net.certificate import Certificate
+from pingstate.net.errors import CheckFailedError
+from pingstate.probes.base import redact, run_check, secret_variants
+
+
+def check(run, **options):
+    return run_check(run, timeout=5.0, owner=None, **options)
 
 
 def test_result_is_a_plain_value():
     assert ProbeResult(ok=True, latency_ms=1.0, detail="x") == ProbeResult(True, 1.0, "x")
+
+
+def test_trace_is_made_of_what_the_attempt_saw():
+    certificate = Certificate(1.0, "a", "b")
+    seen = {
+        "ip_protocol": 6,
+        "redirects": 2,
+        "status": 204,
+        "version": "1.1",
+        "content_length": 0,
+        "tls_version": "TLS 1.3",
+        "certificate": certificate,
+        "earliest_expiry": 0.5,
+    }
+
+    def run(attempt):
+        for name, value in seen.items():
+            setattr(attempt, name, value)
+        attempt.deadline.start_phase("check")
+        return True, "fine"
+
+    result = check(run)
+    assert result.detail == "fine"
+    assert {name: getattr(result.trace, name) for name in seen} == seen
+    assert set(result.trace.seconds) == {"dns", "check"}
+
+
+def test_forgotten_answer_leaves_the_way_to_it():
+    def run(attempt):
+        attempt.ip_protocol, attempt.redirects = 4, 1
+        attempt.status, attempt.version, attempt.content_length = 302, "1.1", 0
+        attempt.tls_version, attempt.certificate = "TLS 1.3", Certificate(1.0, "a", "b")
+        attempt.earliest_expiry = 1.0
+        attempt.forget_answer()
+        return True, ""
+
+    trace = check(run).trace
+    assert (trace.ip_protocol, trace.redirects) == (4, 1)
+    assert (trace.status, trace.version, trace.content_length) == (None, None, None)
+    assert (trace.tls_version, trace.certificate, trace.earliest_expiry) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (CheckFailedError("no answer"), "send: no answer"),
+        (ConnectionRefusedError(111, "Connection refused"), "send: connection refused"),
+        (ValueError("odd"), "send: ValueError: odd"),
+    ],
+)
+def test_failure_names_the_phase_it_came_in(error, detail):
+    def run(attempt):
+        attempt.deadline.start_phase("send")
+        raise error
+
+    result = check(run)
+    assert (result.ok, result.phase, result.detail) == (False, "send", detail)
+
+
+def test_secrets_are_redacted_however_they_are_spelled():
+    secrets = secret_variants(["s3cret", 's3cret"\\x', "abc"])
+    assert secrets[0] == 's3cret\\"\\\\x'
+    assert "abc" not in secrets
+    assert redact('said s3cret, "s3cret\\"\\\\x" and s3cret"\\x', secrets) == 'said ***, "***" and ***'  # fmt: skip
+    assert redact("cut off: s3cr\N{HORIZONTAL ELLIPSIS}", secrets) == "cut off: ***"
+    assert check(lambda _: (False, "not s3cret"), secrets=secrets).detail == "dns: not ***"

@@ -1,4 +1,4 @@
-"""How a request travels: an open socket, TLS, and requests over both, within one deadline."""
+"""HTTP/1.1 through requests over a connection of ours, within one deadline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
+from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
-from pingstate.net.errors import reason
+from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
-from pingstate.net.tls_contexts import MAX_HANDSHAKE_BYTES, ClientTLS
+from pingstate.net.tls_contexts import ClientTLS
 from pingstate.text import excerpt
 
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
@@ -32,12 +33,12 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
 class Hop(NamedTuple):
-    """A request and where it goes; `name` is who must be there by TLS, None for the target."""
+    """A request and where it goes; `server_name` is who is verified, None for the target itself."""
 
     request: requests.PreparedRequest
     address: str
     port: int
-    name: str | None = None
+    server_name: str | None = None
 
 
 class _Response(http.client.HTTPResponse):
@@ -49,10 +50,10 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         line = self.fp.readline(_MAX_LINE + 1)
         if not line:
-            raise http.client.RemoteDisconnected("closed without an answer")
+            raise CheckFailedError("closed without an answer")
         found = _STATUS_LINE.fullmatch(line)
         if found is None or len(line) > _MAX_LINE:
-            raise http.client.BadStatusLine(line[:512].decode("latin-1"))
+            raise CheckFailedError(f"not an HTTP answer: {excerpt(line[:512])}")
         status = int(found[2])
         interim = 100 <= status <= 199 and status != 101
         return found[1].decode(), 100 if interim else status, (found[3] or b"").decode("latin-1")
@@ -84,7 +85,7 @@ class _Connection(HTTPConnection):
         response = super().getresponse()
         # http.client takes the end of the stream for the end of the head.
         if self._stream.eof:
-            raise ProtocolError("the answer's head was cut off")
+            raise CheckFailedError("the answer's head was cut off")
         return response
 
 
@@ -114,52 +115,37 @@ class _Adapter(HTTPAdapter):
 
 
 @contextmanager
-def ask(
-    hop: Hop, tls: ClientTLS, deadline: Deadline, trace: dict[str, Any]
-) -> Iterator[requests.Response]:
-    """One request over a new connection, and its answer with the body still unread."""
-    # What an earlier hop answered is not the final answer.
-    for fact in (
-        "status",
-        "version",
-        "content_length",
-        "tls_version",
-        "certificate",
-        "earliest_expiry",
-    ):
-        trace.pop(fact, None)
+def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[requests.Response]:
+    """One request over a new connection, and its answer with the body still unread.
+
+    Raises OSError and ValueError, and CheckFailedError for what is no HTTP, also where the body
+    is read.
+    """
+    attempt.forget_answer()
+    deadline = attempt.deadline
     sock = connect(hop.address, hop.port, deadline)
     try:
-        trace["ip_protocol"] = ip_protocol(sock)
+        attempt.ip_protocol = ip_protocol(sock)
         stream: DeadlineSocket | TLSStream = sock
         if str(hop.request.url).startswith("https:"):
-            deadline.limit_bytes(MAX_HANDSHAKE_BYTES)
-            stream = tls.shake(sock, hop, deadline, trace)
+            stream = tls.handshake(
+                sock, attempt, address=hop.address, port=hop.port, server_name=hop.server_name
+            )
         deadline.start_phase("send")
         deadline.limit_bytes(MAX_HEAD_BYTES)
         pool = HTTPConnectionPool("localhost", hop.port, stream=stream, deadline=deadline)
         pool.ConnectionCls = _Connection
         response = _Adapter(pool).send(hop.request, stream=True)
-        trace["status"] = response.status_code
-        trace["version"] = {10: "1.0", 11: "1.1"}.get(response.raw.version)
+        attempt.status = response.status_code
+        attempt.version = {10: "1.0", 11: "1.1"}.get(response.raw.version)
         length = response.headers.get("Content-Length", "")
-        trace["content_length"] = int(length) if length.isdecimal() and len(length) < 19 else -1
+        attempt.content_length = int(length) if length.isdecimal() and len(length) < 19 else -1
         with response:
             yield response
+    except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
+        raise CheckFailedError(describe_failure(exc)) from exc
     finally:
         # Whoever still refers to the socket, its descriptor goes now.
         descriptor = sock.detach()
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def http_reason(exc: BaseException) -> str:
-    """What went wrong in a few words, where http.client has its own for it."""
-    root = exc
-    while (inner := root.__cause__ or root.__context__) is not None:
-        root = inner
-    if isinstance(root, http.client.RemoteDisconnected):
-        return "closed without an answer"
-    if isinstance(root, http.client.BadStatusLine):
-        return f"not an HTTP answer: {excerpt(str(root.args[0]).encode('latin-1', 'replace'))}"
-    return reason(exc)
