@@ -66,7 +66,7 @@ def static_pod(folder: str, deployment: str, **settings: str) -> Object:
     spec = template["spec"]
     ours = [one for one in containers(template) if one["image"].startswith("pingstate:")]
     for container in ours:
-        variables = environment(objects, container) | settings
+        variables = environment(objects, template, container) | settings
         container.pop("envFrom", None)
         container["env"] = [{"name": name, "value": text} for name, text in variables.items()]
     spec.pop("serviceAccountName", None)

@@ -104,7 +104,7 @@ def test_the_schema_is_strict_enough_to_see_an_unknown_field() -> None:
 
 
 def test_the_readme_names_the_versions_that_are_validated() -> None:
-    readme = (K8S.parent / "README.md").read_text()
+    readme = (K8S / "README.md").read_text()
     assert f"Kubernetes {OLDEST} to {NEWEST}" in readme
 
 
@@ -123,6 +123,12 @@ def test_no_two_workloads_share_a_selector(everything: dict[str, list[Object]]) 
     ]
     assert len(selectors) == 5
     assert len({tuple(sorted(one.items())) for one in selectors}) == len(selectors)
+
+
+def test_a_monitor_is_replaced_and_never_joined_by_another() -> None:
+    (deployment,) = of_kind(render("base"), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_a_service_selects_one_workload_and_a_port_that_a_plain_container_has(
@@ -196,7 +202,7 @@ def test_a_sidecar_listens_where_its_port_says(everything: dict[str, list[Object
         if stays(template, container):
             assert container["ports"] == [{"name": "pingstate", "containerPort": 8787}]
             # The image's own: every address, 8787. The kubelet asks from outside the Pod.
-            assert not environment(objects, container).keys() & {
+            assert not environment(objects, template, container).keys() & {
                 "PINGSTATE_API_HOST",
                 "PINGSTATE_API_PORT",
             }
@@ -255,7 +261,9 @@ def test_every_pod_meets_the_restricted_pod_security_standard(
         spec = template["spec"]
         assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
         assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["runAsUser"] == 65532
+        # The image's own user, or whom OpenShift chooses, where every container is ours.
+        others = [one for one in containers(template) if not one["image"].startswith("pingstate:")]
+        assert spec["securityContext"].get("runAsUser") == (65532 if others else None)
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for volume in spec.get("volumes", []):
             assert volume.keys() & {"configMap", "emptyDir"}
@@ -321,7 +329,7 @@ def test_every_setting_of_every_sidecar_is_known_and_valid(
                 for name, text in data.items():
                     (folder / name).write_text(text)
         monkeypatch.syspath_prepend(folder)
-        variables = environment(objects, container)
+        variables = environment(objects, template, container)
         assert load_settings(variables).warnings == ()
         # The arguments are the program's own to judge, as the container would start it.
         result = subprocess.run(
@@ -341,7 +349,7 @@ def test_a_misspelt_setting_of_a_sidecar_would_be_seen(tmp_path: Path) -> None:
     objects = render(edited_base(tmp_path, "PINGSTATE_LOG_FORMAT=json", "PINGSTATE_INTERVALL=30"))
     ((_, template),) = pod_templates(objects)
     (container,) = template["spec"]["containers"]
-    (warning,) = load_settings(environment(objects, container)).warnings
+    (warning,) = load_settings(environment(objects, template, container)).warnings
     assert "PINGSTATE_INTERVALL" in warning
 
 
@@ -358,8 +366,8 @@ def edited_base(folder: Path, *replacements: str) -> Path:
 
 
 def test_no_sidecar_is_left_with_the_default_target(everything: dict[str, list[Object]]) -> None:
-    for objects, _, container in sidecars(everything):
-        settings = environment(objects, container)
+    for objects, template, container in sidecars(everything):
+        settings = environment(objects, template, container)
         assert "PINGSTATE_ADDRESS" in settings or "PINGSTATE_PROBE" in settings
 
 
@@ -369,7 +377,7 @@ def test_the_target_annotation_is_the_target_of_the_settings(
     for objects, template, container in sidecars(everything):
         if stays(template, container):
             target = template["metadata"]["annotations"]["pingstate/target"]
-            settings = environment(objects, container)
+            settings = environment(objects, template, container)
             if "PINGSTATE_PROBE" in settings:
                 host, port = target.split(":")
                 module = settings["PINGSTATE_PROBE"].partition(":")[0]
@@ -434,7 +442,7 @@ def test_another_setting_rolls_the_deployment(tmp_path: Path) -> None:
     ((_, old),) = pod_templates(before)
     ((_, new),) = pod_templates(after)
     assert old["spec"]["containers"][0]["envFrom"] != new["spec"]["containers"][0]["envFrom"]
-    assert environment(after, new["spec"]["containers"][0])["PINGSTATE_INTERVAL"] == "30"
+    assert environment(after, new, new["spec"]["containers"][0])["PINGSTATE_INTERVAL"] == "30"
 
 
 def test_the_pod_monitor_scrapes_every_sidecar_and_nothing_that_ends(
@@ -457,13 +465,35 @@ def test_the_pod_monitor_scrapes_every_sidecar_and_nothing_that_ends(
     assert scraped == [("pingstate", True)] * 4
 
 
+@pytest.mark.parametrize(
+    ("annotations", "instance"),
+    [
+        ({}, "10.0.0.1:8787"),
+        ({"pingstate/target": "database:5432"}, "database:5432"),
+        ({"pingstate/address": "database", "pingstate/port": "5432"}, "database:5432"),
+        ({"pingstate/address": "database"}, "database"),
+        ({"pingstate/address": "fd00::7"}, "fd00::7"),
+        ({"pingstate/address": "fd00::7", "pingstate/port": "443"}, "fd00::7:443"),
+        ({"pingstate/address": "a", "pingstate/port": "1", "pingstate/target": "b:2"}, "b:2"),
+    ],
+    ids=str,
+)
 def test_the_pod_monitor_makes_the_annotated_target_the_instance(
-    everything: dict[str, list[Object]],
+    everything: dict[str, list[Object]], annotations: dict[str, str], instance: str
 ) -> None:
     (monitor,) = of_kind(everything["monitoring"], "PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    job, instance = endpoint["relabelings"]
+    job, *rules = endpoint["relabelings"]
     assert job == {"targetLabel": "job", "replacement": "pingstate"}
+    assert [rule["targetLabel"] for rule in rules] == ["instance"] * 2
     # Prometheus makes label names of annotations so: all but letters and digits is _.
-    label = "__meta_kubernetes_pod_annotation_" + re.sub(r"\W", "_", "pingstate/target")
-    assert instance == {"sourceLabels": [label], "regex": "(.+)", "targetLabel": "instance"}
+    labels = {
+        "__meta_kubernetes_pod_annotation_" + re.sub(r"\W", "_", name): text
+        for name, text in annotations.items()
+    }
+    seen = "10.0.0.1:8787"
+    for rule in rules:
+        joined = rule.get("separator", ";").join(labels.get(x, "") for x in rule["sourceLabels"])
+        if found := re.fullmatch(rule["regex"], joined):
+            seen = found[1]
+    assert seen == instance
