@@ -12,8 +12,10 @@ import pytest
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
-from .conftest import ROOT
-from .sidecar import API_PORT, eventually, get, health_of
+from tests.support import ROOT
+from tests.support.client import get
+from tests.support.containers import API_PORT, health_of
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -63,15 +65,15 @@ def test_up_wait_ends_green_and_the_state_follows_the_target(compose: DockerComp
         return look
 
     assert compose_run("stop", "target").returncode == 0
-    eventually("the state becomes down", reached("down"))
+    wait_until(reached("down"), what="the state becomes down")
     assert seen == ["up", "degraded", "down"]
     assert get(f"{url}/healthz")[0] == 503
-    eventually("the sidecar is unhealthy", lambda: health_of(sidecar) == "unhealthy")
+    wait_until(lambda: health_of(sidecar) == "unhealthy", what="the sidecar is unhealthy")
 
     assert compose_run("start", "target").returncode == 0
-    eventually("the state becomes up", reached("up"))
+    wait_until(reached("up"), what="the state becomes up")
     assert get(f"{url}/healthz")[0] == 200
-    eventually("the sidecar is healthy", lambda: health_of(sidecar) == "healthy")
+    wait_until(lambda: health_of(sidecar) == "healthy", what="the sidecar is healthy")
 
 
 def test_the_app_starts_after_the_sidecar_is_healthy(compose: DockerCompose) -> None:

@@ -13,8 +13,9 @@ import docker
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
-from .conftest import ROOT
-from .sidecar import eventually, running_server, running_sidecar
+from tests.support import ROOT
+from tests.support.containers import running_server, running_sidecar
+from tests.support.waiting import wait_until
 
 
 def readme_block(language: str, holding: str) -> str:
@@ -52,7 +53,7 @@ def test_the_readmes_postgres_probe_follows_a_real_postgresql(
         running_server(server_image("postgres"), network, environment=secret) as server,
         running_sidecar(str(built), network, access, {}) as sidecar,
     ):
-        eventually("the database is up", lambda: sidecar.snapshot()["state"] == "up")
+        wait_until(lambda: sidecar.snapshot()["state"] == "up", what="the database is up")
         del sidecar.states[:-1]
         assert "select 1" in sidecar.snapshot()["last_detail"].lower()
         # Its kernel still accepts connections; only a query tells.

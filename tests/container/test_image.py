@@ -21,16 +21,17 @@ from docker.models.images import Image
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
-from .conftest import ROOT, build_arguments
-from .sidecar import (
+from tests.container.conftest import build_arguments
+from tests.support import ROOT
+from tests.support.containers import (
     HARDENED,
     Sidecar,
-    eventually,
     health_of,
     run_to_end,
     running_server,
     running_sidecar,
 )
+from tests.support.waiting import wait_until
 
 MEGABYTE = 1_000_000
 
@@ -200,7 +201,7 @@ def test_the_bare_default_says_so_and_works_without_a_network(image: str) -> Non
         image, detach=True, network_mode="none", **HARDENED
     )
     try:
-        line = eventually("the start line", lambda: container.logs().decode())
+        line = wait_until(lambda: container.logs().decode(), what="the start line")
         assert "1.1.1.1" in line
         assert "default" in line
         # Without a route the first check fails at once, and nothing has left the container.
@@ -210,7 +211,7 @@ def test_the_bare_default_says_so_and_works_without_a_network(image: str) -> Non
             told: bytes = container.exec_run(["python", "-c", read]).output
             return told.decode()
 
-        eventually("the state is down", lambda: "down" in state())
+        wait_until(lambda: "down" in state(), what="the state is down")
     finally:
         container.remove(force=True)
 
@@ -229,18 +230,18 @@ def sidecar(image: str, network: Network, nginx: Container) -> Any:
         "PINGSTATE_PORT": "80",
     }
     with running_sidecar(image, network, settings, {}) as sidecar:
-        eventually("the target is up", lambda: sidecar.snapshot()["state"] == "up")
+        wait_until(lambda: sidecar.snapshot()["state"] == "up", what="the target is up")
         yield sidecar
 
 
 def test_health_is_what_healthz_says(sidecar: Sidecar, nginx: Container) -> None:
-    eventually("the container is healthy", lambda: sidecar.health() == "healthy")
+    wait_until(lambda: sidecar.health() == "healthy", what="the container is healthy")
     assert sidecar.get("/healthz")[0] == 200
     nginx.stop()
-    eventually("the container is unhealthy", lambda: sidecar.health() == "unhealthy")
+    wait_until(lambda: sidecar.health() == "unhealthy", what="the container is unhealthy")
     assert sidecar.get("/healthz")[0] == 503
     nginx.start()
-    eventually("the container is healthy", lambda: sidecar.health() == "healthy")
+    wait_until(lambda: sidecar.health() == "healthy", what="the container is healthy")
     assert sidecar.get("/healthz")[0] == 200
 
 
@@ -261,7 +262,7 @@ def test_sigterm_ends_it_within_2_seconds_with_a_check_in_flight(
 ) -> None:
     nginx.pause()
     try:
-        eventually("a check hangs", lambda: sidecar.snapshot()["last_check_age_s"] > 0.6)
+        wait_until(lambda: sidecar.snapshot()["last_check_age_s"] > 0.6, what="a check hangs")
         began = time.monotonic()
         sidecar.docker.kill("SIGTERM")
         code = sidecar.docker.wait(timeout=60)["StatusCode"]
@@ -284,14 +285,14 @@ def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: Sidecar) -> None:
         except OSError:
             return False
 
-    eventually("another worker answers", restarted)
+    wait_until(restarted, what="another worker answers")
     alive = (
         "import pathlib; print([p.name + p.joinpath('stat').read_text().rsplit(') ', 1)[1][0]"
         " for p in pathlib.Path('/proc').glob('[0-9]*')])"
     )
-    processes = eventually(
-        "both are reaped",
+    processes = wait_until(
         lambda: f"'{orphan}" not in (p := sidecar.python(alive)) and f"'{first}" not in p and p,
+        what="both are reaped",
     )
     assert "Z'" not in processes
 
@@ -316,6 +317,6 @@ def test_docker_run_with_an_address_is_all_that_it_takes(
     run = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True, timeout=60)
     container = docker.from_env().containers.get(run.stdout.strip())
     try:
-        eventually("the container is healthy", lambda: health_of(container) == "healthy")
+        wait_until(lambda: health_of(container) == "healthy", what="the container is healthy")
     finally:
         container.remove(force=True)

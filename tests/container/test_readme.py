@@ -12,8 +12,11 @@ import docker
 import pytest
 from testcontainers.core.network import Network
 
-from .conftest import ROOT, build_arguments
-from .sidecar import eventually, get, running_server
+from tests.container.conftest import build_arguments
+from tests.support import ROOT
+from tests.support.client import get
+from tests.support.containers import running_server
+from tests.support.waiting import wait_until
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -55,9 +58,9 @@ def test_docker_run_of_the_readme(server_image: Callable[[str], str], network: N
             shell(run)
             port = shell(f"docker port {name} 8787").rpartition(":")[2].strip()
             url = f"http://127.0.0.1:{port}/state"
-            eventually("the state is up", lambda: _state(url) == "up")
+            wait_until(lambda: _state(url) == "up", what="the state is up")
             container = docker.from_env().containers.get(name)
-            eventually("it is healthy", lambda: _health(container) == "healthy")
+            wait_until(lambda: _health(container) == "healthy", what="it is healthy")
         finally:
             shell(f"docker rm -f {name}")
 
@@ -77,10 +80,10 @@ def test_compose_of_the_readme(
         url = f"http://127.0.0.1:{port}/state"
         assert get(url) == (200, "up")
         shell(stop)
-        eventually("the state is down", lambda: _state(url) == "down")
+        wait_until(lambda: _state(url) == "down", what="the state is down")
         assert get(url.replace("state", "healthz"))[0] == 503
         shell(start)
-        eventually("the state is up", lambda: _state(url) == "up")
+        wait_until(lambda: _state(url) == "up", what="the state is up")
     finally:
         shell(down)
 

@@ -18,15 +18,15 @@ import trustme
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from .sidecar import (
+from tests.support.containers import (
     Sidecar,
-    eventually,
     health_log,
     health_of,
     run_to_end,
     running_server,
     running_sidecar,
 )
+from tests.support.waiting import wait_until
 
 SITE = b"""
 server {
@@ -226,9 +226,9 @@ def site(server_image: Callable[[str], str], shared_volume: str) -> Iterator[Net
         ) as server,
     ):
         # The last of what nginx sets up is there when it answers.
-        eventually(
-            "nginx has its socket",
+        wait_until(
             lambda: server.exec_run(["test", "-S", "/run/shared/nginx.sock"]).exit_code == 0,
+            what="nginx has its socket",
         )
         yield network
 
@@ -292,7 +292,7 @@ def test_wait_prints_that_the_target_is_down_and_then_up_when_it_starts_later(
         def lines() -> list[str]:
             return waiting.get_logs()[0].decode().splitlines()
 
-        eventually("the target is down", lines)
+        wait_until(lines, what="the target is down")
         with running_server(server_image("nginx"), network):
             code = waiting.wait()
         down, up = lines()
@@ -345,7 +345,7 @@ def enough(sidecar: Sidecar, checks: int) -> dict[str, Any]:
         now = sidecar.snapshot()
         return now if len(now["recent"]) >= checks else None
 
-    told: dict[str, Any] = eventually(f"{checks} checks", snapshot)
+    told: dict[str, Any] = wait_until(snapshot, what=f"{checks} checks")
     return told
 
 
@@ -355,7 +355,7 @@ def test_slow_leads_to_degraded_which_ready_states_can_admit(
     with sidecar(slow="0.001", ready_states="up,degraded") as slow:
         assert set(states(enough(slow, 4))[1:]) == {"degraded"}
         assert slow.get("/healthz")[0] == 200
-        eventually("the container is healthy", lambda: slow.health() == "healthy")
+        wait_until(lambda: slow.health() == "healthy", what="the container is healthy")
 
 
 def test_the_fast_interval_holds_while_the_state_is_not_settled(
@@ -392,14 +392,14 @@ def test_history_is_how_many_checks_are_kept(
     sidecar: Callable[..., AbstractContextManager[Sidecar]],
 ) -> None:
     with sidecar(history="3") as brief:
-        eventually("6 checks", lambda: brief.snapshot() and brief.checks >= 6)
+        wait_until(lambda: brief.snapshot() and brief.checks >= 6, what="6 checks")
         assert len(brief.snapshot()["recent"]) == 3
 
 
 def test_the_api_is_on_api_port(image: str, site: Network) -> None:
     with running_sidecar(image, site, http(api_port="9000"), {}, port=9000) as moved:
         moved.follow("up")
-        eventually("the container is healthy", lambda: moved.health() == "healthy")
+        wait_until(lambda: moved.health() == "healthy", what="the container is healthy")
 
 
 def test_the_api_is_on_api_host_alone(image: str, site: Network) -> None:
@@ -410,7 +410,7 @@ def test_the_api_is_on_api_host_alone(image: str, site: Network) -> None:
     settings = {**HTTP, "PINGSTATE_API_HOST": "127.0.0.2"}
     with DockerContainer(image).with_envs(**settings).with_network(site) as container:
         docker = container.get_wrapped_container()
-        eventually("the container is healthy", lambda: health_of(docker) == "healthy")
+        wait_until(lambda: health_of(docker) == "healthy", what="the container is healthy")
         answers = {
             host: container.exec(["python", "-c", ask, host])
             for host in ("127.0.0.2", "127.0.0.1", docker.attrs["Config"]["Hostname"])
@@ -450,7 +450,7 @@ def test_no_secret_is_told_even_if_the_target_says_it_again(
         told = {page: echoing.get(page)[1] for page in ("/", "/status", "/state", "/metrics")}
         told["the log"] = echoing.docker.logs().decode()
         told["the health"] = json.dumps(
-            eventually("a health check", lambda: health_log(echoing.docker))
+            wait_until(lambda: health_log(echoing.docker), what="a health check")
         )
     told["the line"] = line
     for place in ("/status", "the log", "the line"):
@@ -462,14 +462,14 @@ def test_no_secret_is_told_even_if_the_target_says_it_again(
 def test_a_probe_that_takes_long_to_import_is_healthy(image: str, site: Network) -> None:
     settings = {"PINGSTATE_PROBE": "slow:Slow"}
     with running_sidecar(image, site, settings, {"/probes/slow.py": SLOW}) as slow:
-        eventually("the container is healthy", lambda: slow.health() == "healthy")
+        wait_until(lambda: slow.health() == "healthy", what="the container is healthy")
         since = health_log(slow.docker)[-1]["Start"]
 
         def later() -> list[int]:
             log = health_log(slow.docker)
             return [entry["ExitCode"] for entry in log if entry["Start"] > since]
 
-        eventually("two more health checks", lambda: len(later()) >= 2)
+        wait_until(lambda: len(later()) >= 2, what="two more health checks")
         assert set(later()) == {0}
         began = time.monotonic()
         assert slow.container.exec(["pingstate", "healthcheck"]).exit_code == 0
@@ -480,7 +480,7 @@ def test_healthcheck_of_livez_is_healthy_while_the_target_is_down(
     sidecar: Callable[..., AbstractContextManager[Sidecar]],
 ) -> None:
     with sidecar(path="/teapot", healthcheck="livez") as down:
-        eventually("the container is healthy", lambda: down.health() == "healthy")
+        wait_until(lambda: down.health() == "healthy", what="the container is healthy")
         assert down.get("/healthz")[0] == 503
 
 
@@ -523,7 +523,7 @@ def test_the_thresholds_count_the_checks_in_a_row(
         running_server(server_image("nginx"), network) as server,
         running_sidecar(image, network, settings, {}) as watching,
     ):
-        eventually("the target is up", lambda: watching.snapshot()["state"] == "up")
+        wait_until(lambda: watching.snapshot()["state"] == "up", what="the target is up")
         del watching.states[:-1]
         server.stop()
         down = watching.follow(*expected[: expected.index("down") + 1])

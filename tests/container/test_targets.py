@@ -13,7 +13,8 @@ import trustme
 from docker.models.containers import Container
 from testcontainers.core.network import Network
 
-from .sidecar import API_PORT, Sidecar, eventually, running_server, running_sidecar
+from tests.support.containers import API_PORT, Sidecar, running_server, running_sidecar
+from tests.support.waiting import wait_until
 
 TLS_SITE = b"""
 server {
@@ -113,7 +114,7 @@ def watched(
             )
         )
         # Without regard to how long the server took to come up.
-        eventually("the target is up", lambda: sidecar.snapshot()["state"] == "up")
+        wait_until(lambda: sidecar.snapshot()["state"] == "up", what="the target is up")
         del sidecar.states[:-1]
         yield Watched(target, server, sidecar, network)
 
@@ -166,13 +167,15 @@ def test_a_sidecar_cut_from_the_network_says_down_inside_and_comes_back(watched:
     )
     watched.cut(sidecar.docker)
     # Its published port is gone with the network; inside, the API still answers.
-    snapshot = eventually(
-        "the state inside becomes down",
+    snapshot = wait_until(
         lambda: (s := json.loads(sidecar.python(ask)))["state"] == "down" and s,
+        what="the state inside becomes down",
     )
     assert not snapshot["stale"]
     watched.rejoin(sidecar.docker)
-    eventually("the state becomes up", lambda: json.loads(sidecar.python(ask))["state"] == "up")
+    wait_until(
+        lambda: json.loads(sidecar.python(ask))["state"] == "up", what="the state becomes up"
+    )
     sidecar.snapshot()
     del sidecar.states[:-1]
     sidecar.stays("up")

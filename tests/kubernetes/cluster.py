@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.kubernetes import tools
 from tests.kubernetes.manifests import Object
+from tests.support.waiting import wait_until
 
 # For whatever a healthy cluster does in the end, on a bad day.
 LONG = 300.0
@@ -73,18 +74,7 @@ class Namespace:
 
     def until(self, fact: str, ask: Callable[[], Any], seconds: float = LONG) -> Any:
         """Ask once a second until the answer is true, and return it; kubectl may fail meanwhile."""
-        deadline = time.monotonic() + seconds
-        while True:
-            problem: object = ""
-            try:
-                if answer := ask():
-                    return answer
-            except KubectlError as error:
-                problem = error
-            if time.monotonic() > deadline:
-                message = f"not within {seconds:g} s: {fact} {problem}"
-                raise TimeoutError(message)
-            time.sleep(1)
+        return wait_until(ask, what=fact, timeout=seconds, every=1, ignore=KubectlError)
 
     def holds(self, fact: str, ask: Callable[[], Any], seconds: float) -> None:
         """Assert that the answer stays true for so long."""

@@ -22,9 +22,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.kubernetes import tools
+from tests.support.waiting import wait_until
 
 SUITE = "bookworm"
 PODS_URL = "https://127.0.0.1:10250/pods"
@@ -89,17 +89,6 @@ def build(folder: Path, target: Path) -> None:
         },
         check=True,
     )
-
-
-def until(fact: str, seconds: float, ask: Callable[[], Any]) -> Any:
-    """Ask until the answer is true, and return it; after `seconds` fail with the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()):
-        if time.monotonic() > deadline:
-            message = f"not within {seconds:g} s: {fact} (last: {answer!r})"
-            raise TimeoutError(message)
-        time.sleep(0.2)
-    return answer
 
 
 class Kubelet:
@@ -229,7 +218,9 @@ def running(*images: str) -> Iterator[Kubelet]:
                 env,
             )
         )
-        until("containerd answers", 60, lambda: succeeds(*ctr, "version"))
+        wait_until(
+            lambda: succeeds(*ctr, "version"), what="containerd answers", timeout=60, every=0.2
+        )
         make_pause_image(runtime)
         for image in (PAUSE, *images):
             archive = folder / "image.tar"
@@ -254,7 +245,7 @@ def running(*images: str) -> Iterator[Kubelet]:
         )
         kubelet_api = Kubelet(folder / "manifests")
         try:
-            until("the kubelet answers", 60, kubelet_api.answers)
+            wait_until(kubelet_api.answers, what="the kubelet answers", timeout=60, every=0.2)
             yield kubelet_api
         except BaseException:
             print_logs(folder)
@@ -264,7 +255,12 @@ def running(*images: str) -> Iterator[Kubelet]:
                 manifest.unlink()
             tasks = (*ctr, "tasks", "list", "-q")
             try:
-                until("the kubelet has ended its Pods", 90, lambda: not tools.run(*tasks).strip())
+                wait_until(
+                    lambda: not tools.run(*tasks).strip(),
+                    what="the kubelet has ended its Pods",
+                    timeout=90,
+                    every=0.2,
+                )
             finally:
                 for task in tools.run(*tasks).split():
                     tools.run(*ctr, "tasks", "kill", "--signal", "SIGKILL", task)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.kubelet import GATEWAY, Kubelet, running, until
+from tests.kubernetes.kubelet import GATEWAY, Kubelet, running
 from tests.kubernetes.manifests import Object, containers, environment, pod_templates, render
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kubelet, pytest.mark.timeout(900)]
 
@@ -101,29 +102,47 @@ def gone(kubelet: Kubelet, pod: str) -> bool:
 
 def test_the_sidecars_readiness_follows_the_target_and_nothing_restarts(kubelet: Kubelet) -> None:
     kubelet.run(static_pod("examples/readiness", "shop", PINGSTATE_INTERVAL="1"))
-    until(
-        "the sidecar has started without its target",
-        SECONDS,
+    wait_until(
         lambda: container_status(kubelet, "shop").get("started"),
+        what="the sidecar has started without its target",
+        timeout=SECONDS,
+        every=0.2,
     )
     assert not ready(kubelet, "shop")
     for _ in range(2):
         with database():
-            until("ready while the target answers", SECONDS, lambda: ready(kubelet, "shop"))
-        until("not ready when it is gone", SECONDS, lambda: not ready(kubelet, "shop"))
+            wait_until(
+                lambda: ready(kubelet, "shop"),
+                what="ready while the target answers",
+                timeout=SECONDS,
+                every=0.2,
+            )
+        wait_until(
+            lambda: not ready(kubelet, "shop"),
+            what="not ready when it is gone",
+            timeout=SECONDS,
+            every=0.2,
+        )
     assert container_status(kubelet, "shop")["restartCount"] == 0
     kubelet.remove("shop")
-    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "shop"))
+    wait_until(lambda: gone(kubelet, "shop"), what="the Pod has ended", timeout=SECONDS, every=0.2)
 
 
 def test_the_standalone_monitor_is_ready_whatever_its_target_does(kubelet: Kubelet) -> None:
     target = {"PINGSTATE_ADDRESS": "database", "PINGSTATE_PORT": "1", "PINGSTATE_INTERVAL": "1"}
     kubelet.run(static_pod("base", "pingstate", **target))
-    until("ready with a target that is down", SECONDS, lambda: ready(kubelet, "pingstate"))
+    wait_until(
+        lambda: ready(kubelet, "pingstate"),
+        what="ready with a target that is down",
+        timeout=SECONDS,
+        every=0.2,
+    )
     status = container_status(kubelet, "pingstate")
     assert (status["started"], status["restartCount"]) == (True, 0)
     kubelet.remove("pingstate")
-    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "pingstate"))
+    wait_until(
+        lambda: gone(kubelet, "pingstate"), what="the Pod has ended", timeout=SECONDS, every=0.2
+    )
 
 
 def test_an_init_container_holds_the_pod_back_until_the_target_is_up(kubelet: Kubelet) -> None:
@@ -131,22 +150,26 @@ def test_an_init_container_holds_the_pod_back_until_the_target_is_up(kubelet: Ku
     # The app's place is taken by a sidecar: any container of ours will do.
     pod["spec"]["containers"] = static_pod("examples/readiness", "shop")["spec"]["containers"]
     kubelet.run(pod)
-    until(
-        "the gate runs",
-        SECONDS,
+    wait_until(
         lambda: "running" in container_status(kubelet, "gated-init", "wait-for-database")["state"],
+        what="the gate runs",
+        timeout=SECONDS,
+        every=0.2,
     )
     assert "waiting" in container_status(kubelet, "gated-init")["state"]
     with database():
-        until(
-            "the container behind the gate runs",
-            SECONDS,
+        wait_until(
             lambda: "running" in container_status(kubelet, "gated-init")["state"],
+            what="the container behind the gate runs",
+            timeout=SECONDS,
+            every=0.2,
         )
     gate = container_status(kubelet, "gated-init", "wait-for-database")
     assert gate["state"]["terminated"]["exitCode"] == 0
     kubelet.remove("gated-init")
-    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "gated-init"))
+    wait_until(
+        lambda: gone(kubelet, "gated-init"), what="the Pod has ended", timeout=SECONDS, every=0.2
+    )
 
 
 STUCK = """
@@ -178,12 +201,13 @@ def test_a_stuck_monitor_is_restarted_by_its_liveness_probe(kubelet: Kubelet, pr
     pod["spec"]["volumes"] = [{"name": "probes", "hostPath": {"path": str(probes)}}]
     container["livenessProbe"]["periodSeconds"] = 2
     kubelet.run(pod)
-    until(
-        "restarted once the verdict has expired",
-        SECONDS,
+    wait_until(
         lambda: container_status(kubelet, "stuck").get("restartCount", 0) > 0,
+        what="restarted once the verdict has expired",
+        timeout=SECONDS,
+        every=0.2,
     )
     ended = container_status(kubelet, "stuck")["lastState"]["terminated"]
     assert ended["exitCode"] == 0
     kubelet.remove("stuck")
-    until("the Pod has ended", SECONDS, lambda: gone(kubelet, "stuck"))
+    wait_until(lambda: gone(kubelet, "stuck"), what="the Pod has ended", timeout=SECONDS, every=0.2)

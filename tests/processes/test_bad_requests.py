@@ -10,7 +10,9 @@ from itertools import product
 
 import pytest
 
-from tests.conftest import LONG, Sidecar, Target
+from tests.support.process import Sidecar
+from tests.support.target import Target
+from tests.support.waiting import TIMEOUT
 
 SEED = 20240229
 PATHS = [b"/", b"/status", b"/state", b"/healthz", b"/livez", b"/metrics"]
@@ -95,7 +97,7 @@ def mixture(chance: random.Random) -> bytes:
 
 def exchange(port: int, request: bytes, *, half_close: bool = True) -> bytes:
     """Everything that comes back, until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), LONG) as sock:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
         answer = b""
         try:
             sock.sendall(request)
@@ -146,7 +148,7 @@ def test_bad_requests_change_nothing_and_are_never_the_servers_fault(watching: S
 @pytest.mark.parametrize("cut", [1, 5, 17, 30])
 def test_request_in_pieces_is_answered_like_a_whole_one(watching: Sidecar, cut: int):
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", watching.port), LONG) as sock:
+    with socket.create_connection(("127.0.0.1", watching.port), TIMEOUT) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(0, len(request), cut):
             sock.sendall(request[at : at + cut])

@@ -14,7 +14,10 @@ import time
 import pytest
 
 from pingstate.settings import SETTINGS
-from tests.conftest import ROOT, clean_environ, free_port, run, until
+from tests.support import ROOT
+from tests.support.client import free_port
+from tests.support.process import clean_environ, run_pingstate
+from tests.support.waiting import wait_until
 
 BAD_INPUT = [
     {"PINGSTATE_INTERVAL": "abc"},
@@ -37,7 +40,7 @@ BAD_INPUT = [
     "environ", BAD_INPUT, ids=lambda e: " ".join(f"{k}={v}" for k, v in e.items())
 )
 def test_bad_input_is_one_line_and_exit_2(environ):
-    ended = run(PINGSTATE_API_PORT=str(free_port()), **environ)
+    ended = run_pingstate(PINGSTATE_API_PORT=str(free_port()), **environ)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     name = list(environ)[-1]
@@ -46,14 +49,16 @@ def test_bad_input_is_one_line_and_exit_2(environ):
 
 
 def test_all_bad_input_is_told_at_once_from_flags_and_variables():
-    ended = run("--interval", "0", "--check", "nope", PINGSTATE_PORT="x", PINGSTATE_INTERVAL="5")
+    ended = run_pingstate(
+        "--interval", "0", "--check", "nope", PINGSTATE_PORT="x", PINGSTATE_INTERVAL="5"
+    )
     assert ended.returncode == 2
     told = [line.split(": ")[1] for line in ended.stderr.splitlines()]
     assert sorted(told) == ["--check", "--interval", "PINGSTATE_PORT"]
 
 
 def test_unknown_flag_is_exit_2():
-    ended = run("--adress", "x")
+    ended = run_pingstate("--adress", "x")
     assert ended.returncode == 2
     assert "--address" in ended.stderr
 
@@ -106,7 +111,7 @@ def test_unknown_variable_and_injected_ones_are_logged_once(sidecar, target):
         PINGSTATE_PORT="tcp://10.0.0.1:8787",
         PINGSTATE_SERVICE_HOST="10.0.0.1",
     )
-    until(one.answers)
+    wait_until(one.answers)
     one.stop()
     assert (
         one.output.count("PINGSTATE_ADRESS is not a setting; did you mean PINGSTATE_ADDRESS?") == 1
@@ -117,7 +122,7 @@ def test_unknown_variable_and_injected_ones_are_logged_once(sidecar, target):
 def test_taken_port_is_one_line_and_an_error():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        ended = run("--api-port", str(port))
+        ended = run_pingstate("--api-port", str(port))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert (
@@ -147,7 +152,7 @@ def test_log_level_leaves_out_what_is_below(sidecar, target):
 def test_print_config_shows_values_and_sources_but_no_secret(tmp_path):
     secret = tmp_path / "auth"
     secret.write_text("user:hunter2\n")
-    ended = run(
+    ended = run_pingstate(
         "--print-config",
         "--interval",
         "7",
@@ -171,13 +176,15 @@ def test_print_config_shows_values_and_sources_but_no_secret(tmp_path):
 
 
 def test_once_is_one_line_and_0_or_1(target):
-    ended = run("--once", PINGSTATE_PORT=str(target.port))
+    ended = run_pingstate("--once", PINGSTATE_PORT=str(target.port))
     assert ended.returncode == 0
     assert re.fullmatch(
         rf"tcp://127\.0\.0\.1:{target.port} is up: connected \([0-9.e-]+ ms\)\n", ended.stdout
     )
     target.status = 503
-    ended = run(PINGSTATE_ONCE="1", PINGSTATE_PROTOCOL="http", PINGSTATE_PORT=str(target.port))
+    ended = run_pingstate(
+        PINGSTATE_ONCE="1", PINGSTATE_PROTOCOL="http", PINGSTATE_PORT=str(target.port)
+    )
     assert ended.returncode == 1
     (line,) = ended.stdout.splitlines()
     assert "is down: check: HTTP 503, expected a 2xx" in line
@@ -186,7 +193,7 @@ def test_once_is_one_line_and_0_or_1(target):
 
 def test_wait_tells_the_last_reason_of_a_target_that_hangs(target):
     target.hold.clear()
-    ended = run("--wait", "1", PINGSTATE_PROTOCOL="http", PINGSTATE_PORT=str(target.port))
+    ended = run_pingstate("--wait", "1", PINGSTATE_PROTOCOL="http", PINGSTATE_PORT=str(target.port))
     assert ended.returncode == 124
     assert "timeout after 0.9 s in response" in ended.stdout.splitlines()[-1]
 
@@ -200,7 +207,7 @@ def test_signal_while_the_one_check_hangs_is_no_verdict(target):
         stdout=subprocess.PIPE,
         text=True,
     )
-    until(lambda: target.requests)
+    wait_until(lambda: target.requests)
     process.terminate()
     assert process.communicate(timeout=10)[0] == ""
     assert process.returncode == 128 + signal.SIGTERM
@@ -227,7 +234,7 @@ def test_wait_ends_as_soon_as_the_target_is_ready():
 def test_wait_is_124_when_the_time_is_over_with_the_last_reason():
     port = free_port()
     began = time.monotonic()
-    ended = run("--wait", "0.5", "--interval", "0.1", PINGSTATE_PORT=str(port))
+    ended = run_pingstate("--wait", "0.5", "--interval", "0.1", PINGSTATE_PORT=str(port))
     assert ended.returncode == 124
     assert time.monotonic() - began < 10
     change, last = ended.stdout.splitlines()
@@ -241,11 +248,13 @@ def test_wait_takes_the_ready_states_and_no_hanging_probe_holds_it(tmp_path):
         "import time\nclass Stuck:\n    name = 'stuck'\n    def check(self):\n        time.sleep(60)\n"
     )
     began = time.monotonic()
-    ended = run("--wait", "0.3", PINGSTATE_PROBE="stuck:Stuck", PYTHONPATH=str(tmp_path))
+    ended = run_pingstate("--wait", "0.3", PINGSTATE_PROBE="stuck:Stuck", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 124
     assert time.monotonic() - began < 10
     assert "stuck is unknown: no check has ended" in ended.stdout
-    ended = run("--wait", "5", "--ready-states", "down,up", PINGSTATE_PORT=str(free_port()))
+    ended = run_pingstate(
+        "--wait", "5", "--ready-states", "down,up", PINGSTATE_PORT=str(free_port())
+    )
     assert ended.returncode == 0
 
 
@@ -288,18 +297,18 @@ def test_healthcheck_says_why_and_exits_0_or_1(sidecar, target):
     one = sidecar("--protocol", "http", "--port", str(target.port), "--interval", "0.1")
     one.wait_for_state("up")
     asked = {"PINGSTATE_API_PORT": str(one.port)}
-    ended = run("healthcheck", **asked)
+    ended = run_pingstate("healthcheck", **asked)
     assert (ended.returncode, ended.stdout) == (0, "healthy: up\n")
     target.status = 500
     one.wait_for_state("down")
-    ended = run("healthcheck", **asked)
+    ended = run_pingstate("healthcheck", **asked)
     assert ended.returncode == 1
     assert ended.stdout.startswith("unhealthy: down: http://127.0.0.1:")
     assert "HTTP 500" in ended.stdout
-    ended = run("healthcheck", PINGSTATE_HEALTHCHECK="livez", **asked)
+    ended = run_pingstate("healthcheck", PINGSTATE_HEALTHCHECK="livez", **asked)
     assert (ended.returncode, ended.stdout) == (0, "healthy: alive\n")
     one.stop()
-    ended = run("healthcheck", **asked)
+    ended = run_pingstate("healthcheck", **asked)
     assert ended.returncode == 1
     assert len(ended.stdout.splitlines()) == 1
     assert "no answer" in ended.stdout
@@ -308,10 +317,12 @@ def test_healthcheck_says_why_and_exits_0_or_1(sidecar, target):
 def test_healthcheck_asks_loopback_when_the_api_listens_everywhere(sidecar, target):
     one = sidecar("--port", str(target.port), PINGSTATE_API_HOST="0.0.0.0")
     one.wait_for_state("up")
-    ended = run("healthcheck", PINGSTATE_API_PORT=str(one.port), PINGSTATE_API_HOST="0.0.0.0")
+    ended = run_pingstate(
+        "healthcheck", PINGSTATE_API_PORT=str(one.port), PINGSTATE_API_HOST="0.0.0.0"
+    )
     assert ended.returncode == 0
-    assert run("healthcheck", "--api-port", str(one.port)).returncode == 0
-    ended = run("healthcheck", "--api-port", "x")
+    assert run_pingstate("healthcheck", "--api-port", str(one.port)).returncode == 0
+    ended = run_pingstate("healthcheck", "--api-port", "x")
     assert (ended.returncode, ended.stderr) == (1, "")
     assert ended.stdout.startswith("unhealthy: --api-port: 'x' is not")
 

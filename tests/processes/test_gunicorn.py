@@ -11,7 +11,9 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, free_port, until
+from tests.support import ROOT
+from tests.support.client import free_port
+from tests.support.waiting import wait_until
 
 PROBE = """
 import os, threading
@@ -47,7 +49,7 @@ class Recorded:
             PINGSTATE_API_PORT=str(port),
             **environ,
         )
-        until(self.sidecar.answers)
+        wait_until(self.sidecar.answers)
 
     def checkers(self, seconds=0.6):
         """The (pid, thread) pairs that check during some time from now on."""
@@ -63,7 +65,7 @@ class Recorded:
             pids = [pid for pid, _ in self.checkers()]
             return len(workers) == count and sorted(pids) == sorted(workers)
 
-        return until(so)
+        return wait_until(so)
 
 
 APP = "pingstate:create_app()"
@@ -86,7 +88,7 @@ def test_each_worker_has_exactly_one_live_monitor(sidecar, tmp_path, mode):
     one = Recorded(sidecar, tmp_path, arguments, ours=OURS[0] in arguments)
     count = int(arguments[arguments.index("-w") + 1]) if "-w" in arguments else 1
     assert one.one_in_each_worker(count)
-    until(lambda: one.sidecar.get("/healthz") == (200, "up"))
+    wait_until(lambda: one.sidecar.get("/healthz") == (200, "up"))
     assert one.sidecar.status()["pid"] in one.sidecar.workers()
     assert one.sidecar.stop() == 0
     assert "Traceback" not in one.sidecar.output
@@ -100,7 +102,7 @@ def test_reload_kill_more_and_fewer_workers(sidecar, tmp_path, arguments):
     assert one.one_in_each_worker(1)
     (before,) = one.sidecar.workers()
     one.sidecar.process.send_signal(signal.SIGHUP)
-    until(lambda: one.sidecar.workers() and before not in one.sidecar.workers())
+    wait_until(lambda: one.sidecar.workers() and before not in one.sidecar.workers())
     assert one.one_in_each_worker(1)
     one.sidecar.process.send_signal(signal.SIGTTIN)
     assert one.one_in_each_worker(2)
@@ -166,7 +168,7 @@ def test_flask_run_checks_in_the_process_that_serves(sidecar, tmp_path):
         )
         one.wait_for_state("up")
         (tmp_path / "checks").write_text("")
-        checks = until(lambda: (t := (tmp_path / "checks").read_text()).count("\n") > 9 and t)
+        checks = wait_until(lambda: (t := (tmp_path / "checks").read_text()).count("\n") > 9 and t)
         assert {int(line.split()[0]) for line in checks.splitlines()[:9]} == {one.status()["pid"]}
         one.close()
 
@@ -188,7 +190,7 @@ def test_sigterm_ends_within_two_seconds_with_a_check_in_flight(sidecar, target)
     one.wait_for_state("up")
     asked = len(target.requests)
     target.hold.clear()
-    until(lambda: len(target.requests) > asked)
+    wait_until(lambda: len(target.requests) > asked)
     began = time.monotonic()
     assert one.stop() == 0
     assert time.monotonic() - began < 2.0
@@ -197,7 +199,7 @@ def test_sigterm_ends_within_two_seconds_with_a_check_in_flight(sidecar, target)
 
 def test_first_answer_has_a_verdict(sidecar, target):
     one = sidecar("--port", str(target.port), "--interval", "60")
-    until(one.answers)
+    wait_until(one.answers)
     assert one.get("/state")[1] == "up"
 
 
@@ -214,7 +216,7 @@ def test_killed_worker_is_followed_by_one_that_knows_the_verdict(sidecar, target
     before = one.status()
     target.hold.clear()
     os.kill(before["pid"], signal.SIGKILL)
-    until(lambda: [pid for pid in one.workers() if pid != before["pid"]])
+    wait_until(lambda: [pid for pid in one.workers() if pid != before["pid"]])
     assert one.get("/healthz") == (200, "up")
     after = one.status()
     assert after["pid"] != before["pid"]
@@ -246,9 +248,9 @@ def test_app_that_is_made_before_gunicorn_forks_checks_in_the_worker(sidecar, ta
         PINGSTATE_INTERVAL="0.2",
     )
     one.wait_for_state("up")
-    until(lambda: one.status()["pid"] in one.workers())
+    wait_until(lambda: one.status()["pid"] in one.workers())
     first = len(one.status()["recent"])
-    until(lambda: len(one.status()["recent"]) > first)
+    wait_until(lambda: len(one.status()["recent"]) > first)
 
 
 def test_request_that_came_before_sigterm_is_answered(sidecar, target):
@@ -307,4 +309,4 @@ def test_probe_that_kills_its_worker_does_not_keep_the_last_verdict_alive(sideca
         except OSError:
             return False
 
-    until(lambda: not any(is_ready() for _ in range(20)))
+    wait_until(lambda: not any(is_ready() for _ in range(20)))

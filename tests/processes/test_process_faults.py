@@ -11,9 +11,11 @@ import time
 
 import pytest
 
-from tests.conftest import LONG, Sidecar, get, run, until
 from tests.hostile.answers import says_nothing
 from tests.hostile.peers import serving
+from tests.support.client import get
+from tests.support.process import Sidecar, run_pingstate
+from tests.support.waiting import TIMEOUT, wait_until
 
 BACK_S = 3.0  # a killed worker's successor, with a fresh verdict
 ENDED_S = 5.0  # from SIGTERM to the end of every process
@@ -32,8 +34,8 @@ def terminate(sidecar: Sidecar) -> float:
     """Send SIGTERM as an engine does, to the first process; seconds until all have ended."""
     begun = time.monotonic()
     sidecar.process.send_signal(signal.SIGTERM)
-    sidecar.process.wait(LONG)
-    until(lambda: group_is_gone(sidecar))
+    sidecar.process.wait(TIMEOUT)
+    wait_until(lambda: group_is_gone(sidecar))
     return time.monotonic() - begun
 
 
@@ -50,7 +52,7 @@ def watching(sidecar, target) -> Sidecar:
 def test_killed_worker_is_replaced_without_failing_readiness(watching):
     before = watching.status()["pid"]
     # The verdict must have had time to be more than the first check's.
-    until(lambda: len(watching.status()["recent"]) >= 3)
+    wait_until(lambda: len(watching.status()["recent"]) >= 3)
     os.kill(before, signal.SIGKILL)
     killed = time.monotonic()
     failed: list[float] = []  # when a readiness probe was not answered with 200 within its second
@@ -81,9 +83,9 @@ def test_killed_worker_is_replaced_without_failing_readiness(watching):
 
 def test_workers_killed_one_after_the_other_are_all_replaced(watching):
     for _ in range(5):
-        pid = until(lambda: watching.answers() and watching.status()["pid"])
+        pid = wait_until(lambda: watching.answers() and watching.status()["pid"])
         os.kill(pid, signal.SIGKILL)
-        until(lambda pid=pid: watching.answers() and watching.status()["pid"] != pid)
+        wait_until(lambda pid=pid: watching.answers() and watching.status()["pid"] != pid)
     watching.wait_for_state("up")
     assert "Traceback" not in watching.output
 
@@ -113,8 +115,8 @@ def test_sigterm_during_a_check_ends_every_process(sidecar, protocol):
             PINGSTATE_TIMEOUT="60",
             PINGSTATE_CHECK="banner_contains:x" if protocol == "tcp" else "status:200",
         )
-        assert asked.wait(LONG)
-        until(started.answers)
+        assert asked.wait(TIMEOUT)
+        wait_until(started.answers)
         assert terminate(started) <= ENDED_S
         assert started.wait() == 0, started.output
         assert "Traceback" not in started.output
@@ -133,8 +135,8 @@ def test_sigterm_beside_300_stalled_clients_ends_every_process(watching):
 
 def test_sigkill_of_the_first_process_ends_its_worker(watching):
     watching.process.kill()
-    watching.process.wait(LONG)
-    until(lambda: group_is_gone(watching))
+    watching.process.wait(TIMEOUT)
+    wait_until(lambda: group_is_gone(watching))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1"])
@@ -143,7 +145,9 @@ def test_taken_api_port_is_one_line_and_a_failure(host):
         (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
     ) as taken:
         port = taken.getsockname()[1]
-        ended = run(PINGSTATE_API_HOST=host, PINGSTATE_API_PORT=str(port), PINGSTATE_PORT="1")
+        ended = run_pingstate(
+            PINGSTATE_API_HOST=host, PINGSTATE_API_PORT=str(port), PINGSTATE_PORT="1"
+        )
     assert ended.returncode not in (0, None)
     lines = (ended.stdout + ended.stderr).splitlines()
     assert len(lines) == 1, lines
@@ -153,6 +157,6 @@ def test_taken_api_port_is_one_line_and_a_failure(host):
 
 def test_port_that_is_taken_after_the_start_is_no_matter(watching):
     """What a second sidecar does to a first one: nothing."""
-    second = run(PINGSTATE_API_PORT=str(watching.port), PINGSTATE_PORT="1")
+    second = run_pingstate(PINGSTATE_API_PORT=str(watching.port), PINGSTATE_PORT="1")
     assert second.returncode != 0
     assert watching.get("/healthz") == (200, "up")

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import LONG, Sidecar, Target, get
+from tests.support.client import get
+from tests.support.process import Sidecar
+from tests.support.target import Target
+from tests.support.waiting import TIMEOUT
 
 EACH = 300
 HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Half: "
@@ -33,7 +36,7 @@ class Crowd:
         self._thread = threading.Thread(target=self._run)
         self._open: dict[socket.socket, tuple[float, Iterator[int]]] = {}
         for n in range(3 * EACH):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), LONG))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT))
             begun = time.monotonic()
             kind = n % 3
             if kind == 0:
@@ -71,7 +74,7 @@ class Crowd:
 
     def _end(self) -> None:
         self._stop.set()
-        self._thread.join(LONG)
+        self._thread.join(TIMEOUT)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LONG, until
 from tests.hostile.answers import says_nothing
 from tests.hostile.peers import serving
+from tests.support.waiting import TIMEOUT, wait_until
 
 CONNECTIONS = 64
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -64,7 +64,7 @@ class Load:
         self._asked: dict[socket.socket, float] = {}
         self._selector = stack.enter_context(selectors.DefaultSelector())
         for _ in range(CONNECTIONS):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), LONG))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT))
             self._selector.register(sock, selectors.EVENT_READ)
             self._ask(sock)
 
@@ -120,7 +120,7 @@ def test_load_while_the_target_hangs(sidecar, request: pytest.FixtureRequest):
         load.run(WARM_S, lambda: None)
         look()
         load.run(soak_s, look)
-        until(lambda: started.status()["last_check_age_s"] < 0.2)
+        wait_until(lambda: started.status()["last_check_age_s"] < 0.2)
         look()
         assert started.status()["pid"] == pid
 

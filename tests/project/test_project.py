@@ -16,7 +16,7 @@ import pytest
 
 import pingstate
 from pingstate.settings import SETTINGS
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 BIN = Path(sysconfig.get_path("scripts"))
 UNIT = ROOT / "pingstate/pingstate.service"
@@ -31,7 +31,7 @@ def test_public_names_are_sorted_and_importable():
     assert all(getattr(pingstate, name) is not None for name in pingstate.__all__)
     assert set(pingstate._HOMES) == set(pingstate.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
-        pingstate.nope  # noqa: B018
+        pingstate.nope  # noqa: B018  # the look-up is the test
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ import pytest
 
 from pingstate import Monitor, probe
 from pingstate.settings import SETTINGS
-from tests.conftest import ROOT, clean_environ, free_port, run, until
+from tests.support import ROOT
+from tests.support.client import free_port
+from tests.support.process import clean_environ, run_pingstate
+from tests.support.waiting import wait_until
 
 README = ROOT / "README.md"
 TEXT = README.read_text()
@@ -113,7 +116,7 @@ def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
         text=True,
     )
     if "serve_forever" in code:
-        from tests.conftest import get
+        from tests.support.client import get
 
         def is_up():
             try:
@@ -121,7 +124,7 @@ def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
             except OSError:
                 return False
 
-        until(is_up)
+        wait_until(is_up)
         process.terminate()
         process.communicate()
         return
@@ -176,7 +179,7 @@ def test_command_line_of_the_readme_runs(line, target, banner, sidecar):
         threading.Thread(target=talk, daemon=True).start()
     arguments = as_local(line, port)
     if {"--once", "--wait"} & set(arguments):
-        assert run(*arguments).returncode == 0
+        assert run_pingstate(*arguments).returncode == 0
     else:
         sidecar(*arguments, "--interval", "30").wait_for_state("up")
 

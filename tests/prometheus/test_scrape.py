@@ -9,11 +9,10 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
@@ -24,35 +23,15 @@ import pytest
 import trustme
 from testcontainers.core.network import Network
 
-from tests.container.sidecar import API_PORT, running_sidecar
 from tests.kubernetes import tools
 from tests.prometheus.test_rules import METRICS
+from tests.support.client import free_port
+from tests.support.containers import API_PORT, running_sidecar
+from tests.support.waiting import wait_until
 
 SECONDS = 60.0
 ONLY_OF_HTTP = {name for name in METRICS if name.startswith("probe_http_")}
 ONLY_OF_TLS = {"probe_ssl_earliest_cert_expiry", "probe_tls_version_info"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until(fact: str, ask: Callable[[], Any]) -> Any:
-    """Ask until the answer is true, and return it; an OSError is an answer that isn't."""
-    deadline = time.monotonic() + SECONDS
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            if answer := ask():
-                return answer
-        except OSError as error:
-            last = error
-        time.sleep(0.1)
-    message = f"not within {SECONDS:g} s: {fact} ({last})"
-    raise TimeoutError(message)
 
 
 def fetch(url: str) -> bytes:
@@ -122,7 +101,11 @@ def pingstate(folder: Path, settings: Mapping[str, str]) -> Iterator[int]:
     command = (sys.executable, "-m", "pingstate")
     api = {"PINGSTATE_API_PORT": str(port), "PINGSTATE_INTERVAL": "0.5"}
     with process("pingstate", folder, *command, **api, **settings):
-        until("up", lambda: fetch(f"http://127.0.0.1:{port}/state").strip() == b"up")
+        wait_until(
+            lambda: fetch(f"http://127.0.0.1:{port}/state").strip() == b"up",
+            ignore=OSError,
+            what="up",
+        )
         yield port
 
 
@@ -161,7 +144,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     with process("prometheus", folder, *command):
         server = Prometheus(f"http://127.0.0.1:{port}")
         scrapes = 'count_over_time(up{job="pingstate"}[1m])'
-        until("two scrapes", lambda: (server.value(scrapes) or 0) >= 2)
+        wait_until(lambda: (server.value(scrapes) or 0) >= 2, ignore=OSError, what="two scrapes")
         yield server
 
 
@@ -272,9 +255,10 @@ def test_counters_count(of_https: tuple[int, Prometheus]) -> None:
     _, server = of_https
     first = server.value('sum(pingstate_checks_total{result="ok"})')
     assert first is not None
-    until(
-        "more checks than before",
+    wait_until(
         lambda: (server.value('sum(pingstate_checks_total{result="ok"})') or 0) > first,
+        ignore=OSError,
+        what="more checks than before",
     )
     assert server.value('pingstate_transitions_total{from="unknown",to="up"}') == 1
 
@@ -303,7 +287,11 @@ def test_prometheus_scrapes_the_container(image: str, network: Network, tmp_path
         host = sidecar.container.get_container_host_ip()
         port = sidecar.container.get_exposed_port(API_PORT)
         with prometheus(tmp_path, f"{host}:{port}") as server:
-            until("a check that succeeded", lambda: server.value("probe_success") == 1)
+            wait_until(
+                lambda: server.value("probe_success") == 1,
+                ignore=OSError,
+                what="a check that succeeded",
+            )
             version = metadata.version("pingstate")
             assert server.value(f'pingstate_build_info{{version="{version}"}}') == 1
             found = set(server.api("label/__name__/values"))

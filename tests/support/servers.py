@@ -8,7 +8,7 @@ import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.conftest import LONG
+from tests.support.waiting import TIMEOUT
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def talker(talk, family=socket.AF_INET, address=("127.0.0.1", 0)):
         stop.set()
         with socket.socket(family) as last, contextlib.suppress(OSError):
             last.connect(server.getsockname())
-        thread.join(LONG)
+        thread.join(TIMEOUT)
         server.close()
 
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pingstate import probe
-from tests.conftest import free_port
+from tests.support.client import free_port
 from tests.support.servers import talker
 
 

@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pingstate import Monitor, ProbeResult, probe
 from pingstate.web.metrics import Metrics
-from tests.conftest import ROOT, free_port
+from tests.support import ROOT
+from tests.support.client import free_port
 
 
 def samples(monitor):

@@ -11,8 +11,8 @@ import pytest
 from pingstate import Monitor, ProbeResult, threshold_transitions
 from pingstate.monitor import fsm as fsm_module
 from pingstate.monitor.schedule import Schedule
-from tests.conftest import LONG, until
 from tests.support import fleet
+from tests.support.waiting import TIMEOUT, wait_until
 
 OK = ProbeResult(ok=True, latency_ms=1.0, detail="fine")
 FAIL = ProbeResult(ok=False, latency_ms=2.0, detail="connect: refused", phase="connect")
@@ -97,7 +97,7 @@ def test_fleet_that_starts_at_once_spreads_after_the_first_interval():
 def test_first_check_comes_at_once_and_the_rest_on_time():
     probe = Scripted(OK)
     with Monitor(probe, interval=0.1):
-        until(lambda: len(probe.asked) >= 11)
+        wait_until(lambda: len(probe.asked) >= 11)
     assert probe.asked[10] - probe.asked[0] == pytest.approx(1.0, abs=0.5)
 
 
@@ -134,10 +134,10 @@ def test_start_is_idempotent_and_returns_itself():
 def test_monitor_starts_again_after_stop():
     probe = Scripted(OK)
     monitor = Monitor(probe, interval=10).start()
-    until(lambda: probe.asked)
+    wait_until(lambda: probe.asked)
     monitor.stop()
     monitor.start()
-    until(lambda: len(probe.asked) == 2)
+    wait_until(lambda: len(probe.asked) == 2)
     monitor.stop()
 
 
@@ -145,15 +145,15 @@ def test_result_that_comes_after_stop_is_lost():
     release = threading.Event()
 
     def held():
-        release.wait(LONG)
+        release.wait(TIMEOUT)
         return OK
 
     monitor = Monitor(Scripted(held), interval=10).start()
-    until(lambda: monitor.probe.asked)
+    wait_until(lambda: monitor.probe.asked)
     thread = monitor._thread
     monitor.stop(timeout=0)
     release.set()
-    thread.join(LONG)
+    thread.join(TIMEOUT)
     assert monitor.state == "unknown"
 
 
@@ -178,7 +178,7 @@ class Unreadable(Exception):
 def test_whatever_a_probe_raises_is_a_logged_fail_and_the_next_check_comes(raised, caplog):
     probe = Scripted(raised, raised, OK)
     with Monitor(probe, interval=0.05) as monitor:
-        assert monitor.wait_for("up", LONG)
+        assert monitor.wait_for("up", TIMEOUT)
         recent = monitor.snapshot()["recent"]
     assert [entry["event"] for entry in recent[:3]] == ["fail", "fail", "ok"]
     assert recent[0]["phase"] == "check"
@@ -240,7 +240,7 @@ def test_fast_interval_until_the_state_is_settled():
     probe = Scripted(OK, FAIL, FAIL, FAIL, OK)
     monitor = Monitor(probe, interval=0.4, fast_interval=0.05, transitions=threshold_transitions(3))
     with monitor:
-        until(lambda: len(probe.asked) >= 5)
+        wait_until(lambda: len(probe.asked) >= 5)
     gaps = [b - a for a, b in zip(probe.asked, probe.asked[1:], strict=False)]
     assert gaps[0] > 0.3
     assert gaps[1] < 0.3
@@ -255,21 +255,21 @@ def test_verdict_expires_while_a_check_never_returns():
     release = threading.Event()
 
     def held():
-        release.wait(LONG)
+        release.wait(TIMEOUT)
         return OK
 
     probe = Scripted(OK, held)
     probe.timeout = 0.1
     with Monitor(probe, interval=0.1) as monitor:
-        assert monitor.wait_for("up", LONG)
+        assert monitor.wait_for("up", TIMEOUT)
         assert not monitor.stale
-        until(lambda: monitor.stale)
+        wait_until(lambda: monitor.stale)
         assert monitor.snapshot()["state"] == "up"
         assert monitor.snapshot()["stale"] is True
         assert monitor.snapshot()["last_check_age_s"] == pytest.approx(1.2, abs=0.6)
         assert not monitor.wait_for("up", 0.05)
         release.set()
-        until(lambda: not monitor.stale)
+        wait_until(lambda: not monitor.stale)
 
 
 def test_monitor_whose_thread_is_not_there_is_stale_in_time(monkeypatch):
@@ -357,7 +357,7 @@ def test_on_transition_gets_old_new_and_result_in_order():
     monitor = Monitor(Scripted(OK, OK, FAIL, FAIL), on_transition=tell)
     for _ in range(4):
         monitor.check_now()
-    assert done.wait(LONG)
+    assert done.wait(TIMEOUT)
     monitor.stop()
     assert [t[:3] for t in told] == [
         ("unknown", "up", True),
@@ -374,23 +374,23 @@ def test_on_transition_that_raises_or_blocks_harms_nothing(caplog):
         calls.append(new)
         if len(calls) == 1:
             raise SystemExit("no")
-        release.wait(LONG)
+        release.wait(TIMEOUT)
 
     flip = iter(range(10**9))
     probe = Scripted(lambda: OK if next(flip) % 2 else FAIL)
     with Monitor(probe, interval=0.001, on_transition=bad) as monitor:
-        until(lambda: monitor.snapshot()["transitions"] > 250)
+        wait_until(lambda: monitor.snapshot()["transitions"] > 250)
     release.set()
     assert "on_transition raised SystemExit: no" in caplog.text
     assert "is not told" in caplog.text
-    until(lambda: "pingstate-callback" not in [t.name for t in threading.enumerate()])
+    wait_until(lambda: "pingstate-callback" not in [t.name for t in threading.enumerate()])
 
 
 def test_wait_for_says_whether_the_state_came():
     monitor = Monitor(Scripted(FAIL, FAIL, OK), interval=0.05)
     assert not monitor.wait_for("up", 0.01)
     with monitor:
-        assert monitor.wait_for("up", timeout=LONG)
+        assert monitor.wait_for("up", timeout=TIMEOUT)
         assert monitor.wait_for(["down", "up"], timeout=0)
 
 
@@ -445,14 +445,14 @@ def test_settings_out_of_range_are_errors(options):
 
 def test_monitor_of_a_forked_process_starts_anew():
     monitor = Monitor(Scripted(OK), interval=10).start()
-    until(lambda: monitor.probe.asked)
+    wait_until(lambda: monitor.probe.asked)
     reader, writer = os.pipe()
     # A lock that is held as the process forks is held for ever in the child.
     monitor._changed.acquire()
     pid = os.fork()
     if pid == 0:
         monitor.start()
-        os.write(writer, b"up" if monitor.wait_for_verdict(LONG) else b"no")
+        os.write(writer, b"up" if monitor.wait_for_verdict(TIMEOUT) else b"no")
         os._exit(0)
     monitor._changed.release()
     os.close(writer)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingstate.settings import SETTINGS, ConfigurationError, load_settings
-from tests.conftest import run
+from tests.support.process import run_pingstate
 
 
 def _pem() -> str:
@@ -247,7 +247,7 @@ def test_client_key_needs_its_certificate():
 
 
 def test_every_setting_has_a_flag_that_help_shows_with_its_variable():
-    text = run("--help", COLUMNS="200").stdout
+    text = run_pingstate("--help", COLUMNS="200").stdout
     for setting in SETTINGS:
         assert setting.flag in text
         assert setting.variable in text

@@ -5,8 +5,8 @@ import threading
 import time
 
 from pingstate import probe
-from tests.conftest import LONG
 from tests.support.servers import talker
+from tests.support.waiting import TIMEOUT
 
 
 def test_connect_is_ok_and_refused_is_connect():
@@ -79,7 +79,7 @@ def test_callable_can_not_outlive_the_deadline():
 
     for check in (patient, roundabout, lambda sock: sock.makefile().readline()):
         hold = threading.Event()
-        with talker(lambda _, hold=hold: hold.wait(LONG)) as (host, port):
+        with talker(lambda _, hold=hold: hold.wait(TIMEOUT)) as (host, port):
             result = probe("tcp", host, port, check=check, timeout=0.3).check()
             hold.set()
         assert result.phase == "timeout"

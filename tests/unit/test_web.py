@@ -7,7 +7,8 @@ import pytest
 
 from pingstate import ConfigurationError, Monitor, ProbeResult, create_app, probe, serve
 from pingstate.web.app import app_of
-from tests.conftest import get, until
+from tests.support.client import get
+from tests.support.waiting import wait_until
 
 PATHS = ["/", "/status", "/state", "/healthz", "/livez", "/metrics"]
 
@@ -129,7 +130,7 @@ def test_create_app_starts_one_monitor_in_a_test_client(target):
     monitor = app.extensions["pingstate"]
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("pingstate-monitor") == 1
-    until(lambda: app.test_client().get("/healthz").status_code == 200)
+    wait_until(lambda: app.test_client().get("/healthz").status_code == 200)
     monitor.stop()
 
 
@@ -162,7 +163,7 @@ def test_serve_serves_the_same_app_until_it_is_shut_down(target):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         base = f"http://127.0.0.1:{server.port}"
-        until(lambda: get(f"{base}/healthz") == (200, "up"))
+        wait_until(lambda: get(f"{base}/healthz") == (200, "up"))
         assert json.loads(get(f"{base}/")[1])["probe"] == f"tcp://127.0.0.1:{target.port}"
         assert get(f"{base}/nope")[0] == 404
         server.shutdown()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,43 +12,19 @@ from typing import Any
 # Before testcontainers reads it: `with` removes every container here, so no reaper is pulled.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
-import pytest
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-API_PORT = 8787
+from tests.support.client import get
+from tests.support.waiting import wait_until
 
-# Seconds; far beyond what a busy machine needs, so a test that waits this long has failed.
-LONG = 60.0
+API_PORT = 8787
 
 # A quick rhythm with a patient timeout: states follow soon, and no check fails for mere load.
 RHYTHM = {"PINGSTATE_INTERVAL": "0.25", "PINGSTATE_TIMEOUT": "2"}
 
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
-
-# No proxy of this machine's stands between a test and the API.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def eventually(what: str, condition: Callable[[], Any], *, within: float = LONG) -> Any:
-    """Return the condition's first true value; fail when the time (seconds) is over."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within:g} s: {what}")
-        time.sleep(0.05)
-    return value
-
-
-def get(url: str) -> tuple[int, str]:
-    """Return an answer's status and text, whatever the status; raises OSError without an answer."""
-    try:
-        with DIRECT.open(url, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as answer:
-        with answer:
-            return answer.code, answer.read().decode()
 
 
 def health_of(container: Container) -> str:
@@ -104,7 +77,7 @@ class Sidecar:
             snapshot = self.snapshot()
             return snapshot if self.states[-1:] == [expected[-1]] else None
 
-        snapshot: dict[str, Any] = eventually(f"the state becomes {expected[-1]}", arrived)
+        snapshot: dict[str, Any] = wait_until(arrived, what=f"the state becomes {expected[-1]}")
         assert self.states == list(expected)
         del self.states[:-1]
         return snapshot
@@ -112,7 +85,7 @@ class Sidecar:
     def stays(self, state: str, *, checks: int = 5) -> None:
         """Wait for some more checks, and hold that each of them left the state as it was."""
         goal = self.checks + checks
-        eventually(f"{checks} more checks", lambda: self.snapshot() and self.checks >= goal)
+        wait_until(lambda: self.snapshot() and self.checks >= goal, what=f"{checks} more checks")
         assert self.states == [state]
 
     def python(self, code: str) -> str:
@@ -151,7 +124,7 @@ def running_sidecar(
                 return False
 
         try:
-            eventually("the API answers", answers)
+            wait_until(answers, what="the API answers")
             yield sidecar
         finally:
             # For the report of a test that failed.
