@@ -1,11 +1,86 @@
-"""What may be probed: host names, IP addresses, ports, and how they are spelled."""
+"""What each value may be: every rule once, for settings, probes and the Monitor alike.
+
+A `validate_...` returns the value as it is used; a `normalize_...` returns its one spelling. Both
+raise InvalidValueError for anything else, a value of another type included. `name` is what the
+caller calls the value, for the message.
+"""
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 import socket
+from collections.abc import Collection
+from typing import Any
 
 PROTOCOLS = ("tcp", "http", "https")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+_MAX_UNIX_PATH = 107  # bytes: sockaddr_un has 108 with the NUL
+
+
+class InvalidValueError(ValueError):
+    """A value that can't be used: `value` is what was given, `expected` completes "is not ..."."""
+
+    def __init__(self, name: str, value: object, expected: str, *, secret: bool = False) -> None:
+        super().__init__(f"{name}: {'***' if secret else repr(value)} is not {expected}")
+        self.value = value
+        self.expected = expected
+
+
+# -- where -----------------------------------------------------------------------------------------
+
+
+def normalize_host(host: str, name: str = "host") -> str:
+    """A host name in ASCII (RFC 5891) or an IP address without brackets; an IPv6 zone stays."""
+    found = _ascii_host(host) if isinstance(host, str) else None
+    if found is None:
+        raise InvalidValueError(
+            name, host, "a host name or an IP address, without scheme, port or path"
+        )
+    return found
+
+
+def normalize_address(address: str, name: str = "address") -> str:
+    """A host as `normalize_host` returns it, or `unix:/path`."""
+    if isinstance(address, str) and address.startswith("unix:"):
+        path = _utf8(address.removeprefix("unix:"))
+        if path is None or path[:1] != b"/" or b"\0" in path or len(path) > _MAX_UNIX_PATH:
+            raise InvalidValueError(
+                name, address, f"unix: and an absolute path of at most {_MAX_UNIX_PATH} bytes"
+            )
+        return address
+    found = _ascii_host(address) if isinstance(address, str) else None
+    if found is None:
+        expected = "a host name, an IP address or unix:/path, without scheme, port or path"
+        raise InvalidValueError(name, address, expected)
+    return found
+
+
+def _ascii_host(text: str) -> str | None:
+    host = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
+    if ":" in host:
+        bare, percent, zone = host.partition("%")
+        try:
+            socket.inet_pton(socket.AF_INET6, bare)
+        except (OSError, ValueError):
+            return None
+        return host if not percent or re.fullmatch("[A-Za-z0-9_.-]+", zone) else None
+    try:
+        ascii_name = host if host.isascii() else _idna(host)
+    except ValueError:
+        return None
+    labels = ascii_name.removesuffix(".").split(".")
+    if len(ascii_name) > 253 or not all(re.fullmatch("[A-Za-z0-9_-]{1,63}", x) for x in labels):
+        return None
+    return ascii_name
+
+
+def _idna(host: str) -> str:
+    import idna  # noqa: PLC0415  # only for names outside ASCII
+
+    return idna.encode(host, uts46=True).decode("ascii")
 
 
 def authority(address: str, port: int, default: int | None = None) -> str:
@@ -16,52 +91,146 @@ def authority(address: str, port: int, default: int | None = None) -> str:
     return host if port == default else f"{host}:{port}"
 
 
-def host_of(address: str) -> str:
-    """A host name in ASCII (RFC 5891), an IP address or `unix:/path`.
+# -- numbers ---------------------------------------------------------------------------------------
 
-    Raises ValueError for anything else: a URL, `host:port`, an empty address.
+
+def validate_port(port: int, name: str = "port") -> int:
+    """A port, 1 to 65535."""
+    return _integer(port, name, 1, 65535)
+
+
+def validate_threshold(threshold: int, name: str = "threshold") -> int:
+    """A number of consecutive checks, 1 to 1000."""
+    return _integer(threshold, name, 1, 1000)
+
+
+def validate_history(history: int, name: str = "history") -> int:
+    """A number of checks to keep, 0 to 10000."""
+    return _integer(history, name, 0, 10_000)
+
+
+def validate_max_body_bytes(size: int, name: str = "max_body_bytes") -> int:
+    """A number of bytes to read of a body, 0 to 16 MiB."""
+    return _integer(size, name, 0, 16_777_216)
+
+
+def validate_timeout(timeout: float, name: str = "timeout") -> float:
+    """The seconds that something may take, above 0, at most a day."""
+    return _above_zero(timeout, name, 86_400, "a number of seconds above 0, at most 86400 (a day)")
+
+
+def validate_interval(interval: float, name: str = "interval") -> float:
+    """The seconds between checks, above 0, at most a year."""
+    expected = "a number of seconds above 0, at most 31536000 (a year)"
+    return _above_zero(interval, name, 31_536_000, expected)
+
+
+def validate_milliseconds(milliseconds: float, name: str = "milliseconds") -> float:
+    """Milliseconds, above 0, at most a day."""
+    expected = "a number of milliseconds above 0, at most 86400000 (a day)"
+    return _above_zero(milliseconds, name, 86_400_000, expected)
+
+
+def validate_fraction(fraction: float, name: str = "fraction") -> float:
+    """A part of one, 0 and 1 included."""
+    number = _float(fraction)
+    if not 0 <= number <= 1:
+        raise InvalidValueError(name, fraction, "a fraction from 0 to 1")
+    return number
+
+
+def _integer(value: Any, name: str, least: int, most: int) -> int:
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise InvalidValueError(name, value, f"a whole number from {least} to {most}")
+    return number
+
+
+def _above_zero(value: Any, name: str, most: float, expected: str) -> float:
+    number = _float(value)
+    if not 0 < number <= most:
+        raise InvalidValueError(name, value, expected)
+    return number
+
+
+def _float(value: Any) -> float:
+    """Any number of Python's as a float; what is none as NaN, which no range has."""
+    if isinstance(value, (bool, str, bytes, bytearray)):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+# -- words and text --------------------------------------------------------------------------------
+
+
+def validate_choice(word: str, choices: Collection[str], name: str) -> str:
+    """One of `choices`, which are in lower case, in whatever case it was given."""
+    found = word.lower() if isinstance(word, str) else ""
+    if found not in choices:
+        raise InvalidValueError(name, word, f"one of {', '.join(choices)}")
+    return found
+
+
+def validate_protocol(protocol: str, name: str = "protocol") -> str:
+    """One of PROTOCOLS."""
+    return validate_choice(protocol, PROTOCOLS, name)
+
+
+def validate_method(method: str, name: str = "method") -> str:
+    """An HTTP method, in upper case (RFC 9110, 9.1)."""
+    if not isinstance(method, str) or not TOKEN.fullmatch(method):
+        raise InvalidValueError(name, method, "an HTTP method, such as GET or HEAD")
+    return method.upper()
+
+
+def validate_path(path: str, name: str = "path") -> str:
+    """A URL's path with an optional query (RFC 9112, 3.2.1), not percent-encoded yet."""
+    bad = not isinstance(path, str) or path[:1] != "/" or re.search(r"[\x00-\x20\x7f#]", path)
+    if bad or _utf8(path) is None:
+        expected = "a path that begins with / and has no blanks and no fragment"
+        raise InvalidValueError(name, path, expected)
+    return path
+
+
+def validate_header(field: str, value: str, name: str = "header") -> tuple[str, str]:
+    """A header field's name and its value without blanks around it (RFC 9110, 5.1 and 5.5).
+
+    The value may be a secret: no message has it.
     """
-    if address.startswith("unix:"):
-        if not address.startswith("unix:/") or "\0" in address or len(address.encode()) > 5 + 107:
-            raise ValueError(f"{address!r} is not unix: and an absolute path of at most 107 bytes")
-        return address
-    host = address[1:-1] if address[:1] == "[" and address[-1:] == "]" else address
-    if ":" in host:
-        bare, percent, zone = host.partition("%")
-        try:
-            socket.inet_pton(socket.AF_INET6, bare)
-        except (OSError, ValueError):
-            bare = ""
-        if bare and (not percent or re.fullmatch("[A-Za-z0-9_.-]+", zone)):
-            return host
-    else:
-        try:
-            name = host if host.isascii() else _idna(host)
-        except ValueError:
-            name = ""
-        labels = name.removesuffix(".").split(".")
-        if len(name) <= 253 and all(re.fullmatch("[A-Za-z0-9_-]{1,63}", part) for part in labels):
-            return name
-    raise ValueError(
-        f"{address!r} is not a host name, an IP address or unix:/path, without scheme, port or path"
-    )
+    if not isinstance(field, str) or not TOKEN.fullmatch(field):
+        raise InvalidValueError(name, field, "a header's name")
+    if not isinstance(value, str) or re.search("[\0\r\n]", value) or _utf8(value) is None:
+        expected = "a header's value, without line breaks and NUL"
+        raise InvalidValueError(f"{name} {field}", value, expected, secret=True)
+    return field, value.strip(" \t")
 
 
-def _idna(host: str) -> str:
-    import idna  # noqa: PLC0415  # only for names outside ASCII
-
-    return idna.encode(host, uts46=True).decode("ascii")
-
-
-def port_of(port: int) -> int:
-    """`port`, if it is one. Raises ValueError."""
-    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise ValueError(f"port {port!r} is not a whole number from 1 to 65535")
-    return port
+def validate_basic_auth(pair: tuple[str, str], name: str = "basic_auth") -> tuple[str, str]:
+    """User and password (RFC 7617): no colon in the user, no control characters in either."""
+    ok = isinstance(pair, (tuple, list)) and len(pair) == 2
+    ok = ok and all(isinstance(part, str) and _utf8(part) is not None for part in pair)
+    if not ok or ":" in pair[0] or re.search(r"[\x00-\x1f\x7f]", "".join(pair)):
+        expected = "user:password, without control characters"
+        raise InvalidValueError(name, pair, expected, secret=True)
+    return pair[0], pair[1]
 
 
-def timeout_of(timeout: float) -> float:
-    """`timeout` in seconds, if it is one. Raises ValueError."""
-    if not 0 < timeout <= 86400:
-        raise ValueError(f"timeout {timeout!r} is not a number of seconds above 0, at most 86400")
-    return float(timeout)
+def validate_send(data: bytes, name: str = "send") -> bytes:
+    """Bytes to send; a secret."""
+    if not isinstance(data, bytes):
+        raise InvalidValueError(name, data, "bytes", secret=True)
+    return data
+
+
+def _utf8(text: str) -> bytes | None:
+    """The text as UTF-8, with bytes that the environment had otherwise; None for what is none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None

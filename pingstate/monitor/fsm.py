@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pingstate.monitor.clock import now
+from pingstate.values import validate_history, validate_threshold
 
 Transitions = Mapping[tuple[str, str], str]
 
@@ -38,16 +39,16 @@ def threshold_transitions(
 ) -> dict[tuple[str, str], str]:
     """A table that counts: N failures in a row are `down`, N successes in a row are `up` again.
 
-    `failure_threshold`: 1 or more. 1 means no degraded tier; from 2 on, the failures before the
-    last are `degraded`. `success_threshold`: 1 or more; until it is reached the state stays what
+    `failure_threshold`: 1 to 1000. 1 means no degraded tier; from 2 on, the failures before the
+    last are `degraded`. `success_threshold`: 1 to 1000; until it is reached the state stays what
     it was. The first check after the start decides at once, and so does the first success, as in
     Envoy. The event `slow` leads to `degraded`, from `down` as a success does, and never to `down`.
 
     A state that carries a count is spelled `word`, NUL, `count`; what the public sees is the word.
-    Raises ValueError for a threshold below 1.
+    Raises ValueError for a threshold out of range.
     """
-    if failure_threshold < 1 or success_threshold < 1:
-        raise ValueError("a threshold is a whole number of at least 1")
+    failure_threshold = validate_threshold(failure_threshold, "failure_threshold")
+    success_threshold = validate_threshold(success_threshold, "success_threshold")
     slow = f"degraded{COUNT_SEPARATOR}slow"
     never_up = "down" if success_threshold == 1 else _DOWN_SINCE_START
 
@@ -102,7 +103,7 @@ class PingFSM:
 
     `transitions` maps (state, event) to the next state (default: `TRANSITIONS`); a pair that is
     missing keeps the state. A table without a row for the event `slow` treats it as `ok`.
-    `history` is how many checks `recent` keeps, 0 or more.
+    `history` is how many checks `recent` keeps, 0 to 10000.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class PingFSM:
         self._checked_at: float | None = None
         self._last: dict[str, Any] = {"event": None, "detail": None, "latency": None, "phase": None}
         self._transitions = 0
-        self._recent: deque[dict[str, Any]] = deque(maxlen=history)
+        self._recent: deque[dict[str, Any]] = deque(maxlen=validate_history(history))
         self._changes: deque[dict[str, Any]] = deque(maxlen=_CHANGES)
 
     @property

@@ -20,6 +20,7 @@ from pingstate.monitor.handover import Handover
 from pingstate.monitor.schedule import Schedule
 from pingstate.probes.base import PHASES, Probe, ProbeResult, Trace
 from pingstate.text import describe, one_line
+from pingstate.values import validate_fraction, validate_interval, validate_milliseconds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,9 +56,10 @@ _MAX_CALLBACKS = 100
 class Monitor:
     """Checks a probe on a background thread and keeps the state. Every method is thread-safe.
 
-    `interval` is the seconds between checks, above 0; `fast_interval` (None: the same) holds
-    while the state is not settled; `jitter` is the fraction of the interval, 0 to 1, that a check
-    may come later than its slot. `initial_state`, `transitions` and `history` are `PingFSM`'s.
+    `interval` is the seconds between checks, above 0, at most a year; `fast_interval` (None: the
+    same) holds while the state is not settled; `jitter` is the fraction of the interval, 0 to 1,
+    that a check may come later than its slot. `initial_state`, `transitions` and `history` are
+    `PingFSM`'s.
     `slow_ms` makes a successful check that took longer, in milliseconds, the event `slow` (None:
     never). `on_transition` is called with the old state, the new state and the result, on a
     thread of its own, in order.
@@ -82,17 +84,14 @@ class Monitor:
         slow_ms: float | None = None,
         on_transition: TransitionCallback | None = None,
     ) -> None:
-        for name, seconds in (("interval", interval), ("fast_interval", fast_interval)):
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise ValueError(f"{name} {seconds!r} is not a number of seconds above 0")
-        if not 0 <= jitter <= 1:
-            raise ValueError(f"jitter {jitter!r} is not a fraction from 0 to 1")
         self.probe = probe
         self.name = str(getattr(probe, "name", type(probe).__name__))
-        self.interval = interval
-        self._fast_interval = interval if fast_interval is None else fast_interval
-        self._jitter = jitter
-        self._slow_ms = slow_ms
+        self.interval = validate_interval(interval)
+        self._fast_interval = self.interval
+        if fast_interval is not None:
+            self._fast_interval = validate_interval(fast_interval, "fast_interval")
+        self._jitter = validate_fraction(jitter, "jitter")
+        self._slow_ms = None if slow_ms is None else validate_milliseconds(slow_ms, "slow_ms")
         timeout = getattr(probe, "timeout", None)
         self._timeout = (
             float(timeout)

@@ -6,14 +6,16 @@ import math
 import random
 from collections.abc import Callable
 
+from pingstate.values import validate_fraction, validate_interval
+
 
 class Schedule:
     """When the checks are due: fixed-rate slots that no check's length and no jitter moves.
 
-    `interval` and `fast_interval` are seconds above 0; `jitter` is the fraction of the interval,
-    from 0 to 1, that each check may come after its slot. The first check is due at `start`. With
-    jitter the slots after it begin at a random part of the interval, so that a fleet that was
-    started together spreads; without, an interval later.
+    `interval` and `fast_interval` are seconds above 0, at most a year; `jitter` is the fraction of
+    the interval, from 0 to 1, that each check may come after its slot. The first check is due at
+    `start`. With jitter the slots after it begin at a random part of the interval, so that a fleet
+    that was started together spreads; without, an interval later.
     """
 
     def __init__(
@@ -24,8 +26,11 @@ class Schedule:
         start: float,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._intervals = (interval, fast_interval)
-        self._jitter = jitter
+        self._intervals = (
+            validate_interval(interval),
+            validate_interval(fast_interval, "fast_interval"),
+        )
+        self._jitter = validate_fraction(jitter, "jitter")
         self._uniform = uniform
         self._slot = start
         self._is_first = jitter > 0

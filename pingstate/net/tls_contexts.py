@@ -16,7 +16,7 @@ from pingstate.net.certificate import read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.sockets import DeadlineSocket, connect
 from pingstate.net.tls import TLSStream
-from pingstate.values import host_of
+from pingstate.values import normalize_host
 
 MAX_HANDSHAKE_BYTES = 262_144
 
@@ -37,7 +37,10 @@ class ClientTLS:
         self._verify = verify
         self._ca_file = ca_file
         self._client = (client_cert, client_key)
-        self._name = host_of(server_name or ("localhost" if home.startswith("unix:") else home))
+        if server_name is not None:
+            self._name = normalize_host(server_name, "server_name")
+        else:
+            self._name = "localhost" if home.startswith("unix:") else normalize_host(home)
 
     @cached_property
     def context(self) -> ssl.SSLContext:

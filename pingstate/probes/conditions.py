@@ -9,6 +9,7 @@ from typing import Any
 
 from pingstate.imports import load
 from pingstate.text import describe, excerpt, one_line
+from pingstate.values import TOKEN
 
 Outcome = tuple[bool, str]
 """Whether the condition holds, and one line that says what was seen."""
@@ -233,7 +234,7 @@ def _index(step: str) -> int:
 
 def _header(rest: str) -> HTTPCondition:
     name, equals, value = rest.partition("=")
-    if not equals or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+    if not equals or not TOKEN.fullmatch(name):
         raise ValueError(f"'header:{rest}' is not header:NAME=VALUE")
 
     def on_head(_: int, headers: Mapping[str, str]) -> Outcome:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pingstate.probes.conditions import Check
 from pingstate.probes.tcp import TCPProbe
-from pingstate.values import PROTOCOLS
+from pingstate.values import validate_protocol
 
 if TYPE_CHECKING:
     from pingstate.probes.http import HTTPProbe
@@ -29,8 +29,7 @@ def probe(
     https). `check` is a string of the mini-language, a callable, or several of both that must all
     hold. `options` are those of `TCPProbe` or `HTTPProbe`. Raises ValueError for what is wrong.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+    protocol = validate_protocol(protocol)
     if protocol == "tcp":
         return TCPProbe(address, port, check=check, timeout=timeout, **options)
     from pingstate.probes.http import HTTPProbe  # noqa: PLC0415  # requests, which a TCP probe does without

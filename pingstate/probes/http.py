@@ -25,12 +25,22 @@ from pingstate.probes.conditions import (
     any_2xx,
     parse_checks,
 )
-from pingstate.values import authority, host_of, port_of, timeout_of
+from pingstate.values import (
+    authority,
+    normalize_address,
+    normalize_host,
+    validate_basic_auth,
+    validate_header,
+    validate_max_body_bytes,
+    validate_method,
+    validate_path,
+    validate_port,
+    validate_timeout,
+)
 
 MAX_REDIRECTS = 10
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 class HTTPProbe:
@@ -71,10 +81,10 @@ class HTTPProbe:
         max_body_bytes: int = 65536,
     ) -> None:
         scheme = "https" if tls else "http"
-        self.address = host_of(address)
-        self.port = port_of(_PORTS[scheme] if port is None else port)
-        self.timeout = timeout_of(5.0 if timeout is None else timeout)
-        self._max_body = max_body_bytes
+        self.address = normalize_address(address)
+        self.port = validate_port(_PORTS[scheme] if port is None else port)
+        self.timeout = validate_timeout(5.0 if timeout is None else timeout)
+        self._max_body = validate_max_body_bytes(max_body_bytes)
         self._follow = follow_redirects
         self._set_checks(check)
         self._tls = ClientTLS(
@@ -87,8 +97,8 @@ class HTTPProbe:
         )
         if tls:
             self._tls.context  # noqa: B018  # files that can't be read are an error now
-        target = target_of(path)
-        fields = headers_of(headers)
+        target = _encode_target(path)
+        fields = _encode_headers(headers)
         # The hosts that mean the given address: a target redirects to the name it was called by.
         called = urlsplit(f"//{fields.get('Host', '')}")
         self._own_hosts = {self.address.lower(), called.hostname, server_name}
@@ -97,11 +107,14 @@ class HTTPProbe:
         self._ports = {self.port}
         if called.hostname:
             self._ports.add(called.port or _PORTS[scheme])
-        self._request = _request(method_of(method), scheme, self.address, self.port, target, fields)
+        self._request = _request(
+            validate_method(method), scheme, self.address, self.port, target, fields
+        )
         # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
         values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
         words = [word for value in values for word in (value, *value.split())]
         if basic_auth is not None:
+            basic_auth = validate_basic_auth(basic_auth)
             user_password = ":".join(basic_auth).encode("utf-8", "surrogateescape")
             token = base64.b64encode(user_password).decode("ascii")
             self._request.headers["Authorization"] = f"Basic {token}"
@@ -152,11 +165,13 @@ class HTTPProbe:
                 raise CheckFailedError(
                     f"redirected to {parts.scheme or 'no scheme'}, not http or https"
                 )
-            port = port_of(parts.port if parts.port is not None else _PORTS[parts.scheme])
-            name = host_of(parts.hostname or "")
+            port = validate_port(parts.port if parts.port is not None else _PORTS[parts.scheme])
+            name = normalize_host(parts.hostname or "")
             same_host = parts.hostname in self._own_hosts
             address = self.address if same_host else name
-            target = target_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+            target = _encode_target(
+                (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            )
         except ValueError:
             # Not what it was: there may be a secret in it.
             raise CheckFailedError("redirected to what is no http or https URL") from None
@@ -269,33 +284,22 @@ def _text(body: bytes, response: requests.Response) -> str:
         return body.decode("utf-8", "replace")
 
 
-def method_of(method: str) -> str:
-    """`method` in upper case. Raises ValueError for what RFC 9110 doesn't call a method."""
-    if not _TOKEN.fullmatch(method):
-        raise ValueError(f"method {method!r} is not an HTTP method, such as GET or HEAD")
-    return method.upper()
+def _encode_target(path: str) -> str:
+    """A request target in ASCII. Raises ValueError."""
+    safe = "".join(map(chr, range(0x21, 0x7F)))
+    return quote(validate_path(path), safe, errors="surrogateescape")
 
 
-def headers_of(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CaseInsensitiveDict[str]:
-    """Header fields ready to be sent, values as UTF-8. Raises ValueError (RFC 9110, 5.5)."""
+def _encode_headers(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+) -> CaseInsensitiveDict[str]:
+    """Header fields ready to be sent, values as UTF-8. Raises ValueError."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    for name, value in pairs:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"header {name!r} is not a field name")
-        if re.search("[\0\r\n]", value):
-            raise ValueError(f"the value of header {name!r} has a line break or NUL in it")
-        text = value.strip(" \t").encode("utf-8", "surrogateescape").decode("latin-1")
+    for field in pairs:
+        name, value = validate_header(*field)
+        text = value.encode("utf-8", "surrogateescape").decode("latin-1")
         # One field of several lines is one list (RFC 9110, 5.3).
         again = name.lower() != "host" and name in ready
         ready[name] = f"{ready[name]}, {text}" if again else text
     return ready
-
-
-def target_of(path: str) -> str:
-    """A request target in ASCII. Raises ValueError for what is not a path with maybe a query."""
-    if not path.startswith("/") or re.search(r"[\x00-\x20\x7f#]", path):
-        raise ValueError(
-            f"path {path!r} is not a path that begins with / and has no blanks and no fragment"
-        )
-    return quote(path, safe="".join(map(chr, range(0x21, 0x7F))))

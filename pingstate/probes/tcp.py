@@ -11,7 +11,13 @@ from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
 from pingstate.probes.conditions import BannerCondition, CallCondition, Check, Outcome, parse_checks
 from pingstate.text import excerpt
-from pingstate.values import authority, host_of, port_of, timeout_of
+from pingstate.values import (
+    authority,
+    normalize_address,
+    validate_port,
+    validate_send,
+    validate_timeout,
+)
 
 MAX_BANNER_BYTES = 65536
 
@@ -32,10 +38,10 @@ class TCPProbe:
         timeout: float | None = None,
         send: bytes = b"",
     ) -> None:
-        self.address = host_of(address)
-        self.port = port_of(443 if port is None else port)
-        self.timeout = timeout_of(2.0 if timeout is None else timeout)
-        self._send = send
+        self.address = normalize_address(address)
+        self.port = validate_port(443 if port is None else port)
+        self.timeout = validate_timeout(2.0 if timeout is None else timeout)
+        self._send = validate_send(send)
         self._secrets = secret_variants(send.decode("utf-8", "replace").split())
         self._conditions = parse_checks("tcp", check)
         self._banners = [c for c in self._conditions if isinstance(c, BannerCondition)]

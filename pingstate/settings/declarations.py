@@ -6,7 +6,6 @@ A setting `some_name` is the flag `--some-name`, the variable `PINGSTATE_SOME_NA
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Container, Mapping
@@ -18,7 +17,25 @@ from typing import Any
 from pingstate.imports import load
 from pingstate.monitor.fsm import STATES
 from pingstate.probes.conditions import parse_check
-from pingstate.values import PROTOCOLS, host_of
+from pingstate.values import (
+    PROTOCOLS,
+    InvalidValueError,
+    normalize_address,
+    normalize_host,
+    validate_basic_auth,
+    validate_choice,
+    validate_fraction,
+    validate_header,
+    validate_history,
+    validate_interval,
+    validate_max_body_bytes,
+    validate_method,
+    validate_milliseconds,
+    validate_path,
+    validate_port,
+    validate_threshold,
+    validate_timeout,
+)
 
 PREFIX = "PINGSTATE_"
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -69,52 +86,27 @@ def _setting(
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return text
+    return lambda text: validate_choice(text, words, "")
+
+
+def _number(rule: Callable[[float], float]) -> Callable[[str], float]:
+    """A parser for the text of a number; what is none is handed on, for the rule to refuse."""
+
+    def parse(text: str) -> float:
+        try:
+            number: Any = float(text)
+        except ValueError:
+            number = text
+        return rule(number)
 
     return parse
 
 
-def _seconds(text: str) -> float:
-    return _above_zero(text, 31_536_000, "a number of seconds above 0, at most 31536000 (a year)")
-
-
-def _timeout(text: str) -> float:
-    return _above_zero(text, 86_400, "a number of seconds above 0, at most 86400 (a day)")
-
-
-def _milliseconds(text: str) -> float:
-    return _above_zero(text, 86_400_000, "a number of milliseconds above 0, at most 86400000")
-
-
-def _above_zero(text: str, most: float, expected: str) -> float:
-    value = _float(text)
-    if not 0 < value <= most:
-        raise ValueError(expected)
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = _float(text)
-    if not 0 <= value <= 1:
-        raise ValueError("a fraction from 0 to 1")
-    return value
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _whole(least: int, most: int, what: str) -> Callable[[str], int]:
+def _whole(rule: Callable[[int], int]) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(f"{what} from {least} to {most}")
-        return int(text)
+        digits = text.strip()
+        number: Any = int(digits) if re.fullmatch("-?[0-9]{1,9}", digits) else text
+        return rule(number)
 
     return parse
 
@@ -126,16 +118,6 @@ def _flag(text: str) -> bool:
     return word in _YES
 
 
-def _address(text: str) -> str:
-    try:
-        host_of(text)
-    except ValueError:
-        raise ValueError(
-            "a host name, an IP address or unix:/path, without scheme, port or path"
-        ) from None
-    return text
-
-
 def _without_userinfo(text: str) -> str:
     return f"***@{text.rpartition('@')[2]}" if "@" in text else text
 
@@ -143,18 +125,6 @@ def _without_userinfo(text: str) -> str:
 def _without_query(text: str) -> str:
     path, mark, _ = text.partition("?")
     return f"{path}?***" if mark else path
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/") or re.search(r"[\x00-\x20\x7f#]", text):
-        raise ValueError("a path that begins with / and has no blanks and no fragment")
-    return text
-
-
-def _method(text: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
-        raise ValueError("an HTTP method, such as GET or HEAD")
-    return text.upper()
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -165,18 +135,19 @@ def _lines(text: str) -> tuple[str, ...]:
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for number, line in enumerate(_lines(text), 1):
-        found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*([^\0]*)", line.strip())
-        if found is None:
-            raise ValueError(f"'Name: value', one to a line (line {number} is not)")
-        pairs.append((found[1], found[2]))
+        name, colon, value = line.strip().partition(":")
+        try:
+            pairs.append(validate_header(name.rstrip(" \t") if colon else "", value))
+        except InvalidValueError as exc:
+            raise ValueError(
+                f"'Name: value', one to a line (line {number} is not {exc.expected})"
+            ) from None
     return tuple(pairs)
 
 
 def _user_password(text: str) -> tuple[str, str]:
-    user, colon, password = text.partition(":")
-    if not colon or re.search(r"[\x00-\x1f\x7f]", text):
-        raise ValueError("user:password")
-    return user, password
+    pair: Any = tuple(text.split(":", 1))
+    return validate_basic_auth(pair)
 
 
 def _file(text: str) -> str:
@@ -209,15 +180,6 @@ def _key_pair(certificate: str, key: str | None) -> str | None:
         reason = getattr(exc, "reason", None) or exc
         return f"not a PEM file of a certificate whose key, not encrypted, is there ({reason})"
     return None
-
-
-def _name(text: str) -> str:
-    if text.startswith("unix:"):
-        raise ValueError("a host name or an IP address")
-    try:
-        return host_of(text)
-    except ValueError:
-        raise ValueError("a host name or an IP address") from None
 
 
 def _states(text: str) -> tuple[str, ...]:
@@ -271,13 +233,13 @@ class Settings:
         "tcp", _one_of(*PROTOCOLS), "one of `tcp`, `http`, `https`", metavar="WORD"
     )
     address: str = _setting(
-        "1.1.1.1", _address, "host, IP or `unix:/path` to probe", mask=_without_userinfo
+        "1.1.1.1", normalize_address, "host, IP or `unix:/path` to probe", mask=_without_userinfo
     )
     port: int | None = _setting(
-        None, _whole(1, 65535, "a whole number"), "port to probe, 1 to 65535",
+        None, _whole(validate_port), "port to probe, 1 to 65535",
         metavar="NUMBER", shown="`443` for tcp/https, `80` for http",
     )  # fmt: skip
-    path: str = _setting("/", _path, "URL path for http/https", mask=_without_query)
+    path: str = _setting("/", validate_path, "URL path for http/https", mask=_without_query)
     check: tuple[str, ...] = _setting(
         (), _lines,
         "what counts as up; repeatable (in the variable one to a line), and all must hold. "
@@ -287,16 +249,16 @@ class Settings:
         shown='none ("connect ok" or "any 2xx")',
     )  # fmt: skip
     timeout: float | None = _setting(
-        None, _timeout, "seconds for one whole check, above 0",
+        None, _number(validate_timeout), "seconds for one whole check, above 0",
         metavar="SECONDS", shown="`2` for tcp, `5` for http/https",
     )  # fmt: skip
     no_verify_tls: bool = _setting(False, _flag, "skip TLS verification (https only)", metavar="")
-    interval: float = _setting(5.0, _seconds, "seconds between checks, above 0", metavar="SECONDS")
-    api_host: str = _setting("127.0.0.1", _name, "bind address of the HTTP API")
-    api_port: int = _setting(
-        8787, _whole(1, 65535, "a whole number"), "port of the HTTP API", metavar="NUMBER"
+    interval: float = _setting(
+        5.0, _number(validate_interval), "seconds between checks, above 0", metavar="SECONDS"
     )
-    method: str = _setting("GET", _method, "HTTP method of the request")
+    api_host: str = _setting("127.0.0.1", normalize_host, "bind address of the HTTP API")
+    api_port: int = _setting(8787, _whole(validate_port), "port of the HTTP API", metavar="NUMBER")
+    method: str = _setting("GET", validate_method, "HTTP method of the request")
     header: tuple[tuple[str, str], ...] = _setting(
         (), _headers,
         "a header of the request, `Name: value`, `Host` included; repeatable (in the variable "
@@ -317,14 +279,14 @@ class Settings:
         None, _file, "PEM file with its key", shown="in the certificate's file"
     )
     server_name: str | None = _setting(
-        None, _name, "name for SNI and verification, to probe https by an IP",
+        None, normalize_host, "name for SNI and verification, to probe https by an IP",
         shown="the address",
     )  # fmt: skip
     no_follow_redirects: bool = _setting(
         False, _flag, "judge a redirect itself instead of following it", metavar=""
     )
     max_body_bytes: int = _setting(
-        65536, _whole(0, 16_777_216, "a whole number"),
+        65536, _whole(validate_max_body_bytes),
         "most of a decoded body that is read, in bytes, and only where a check needs it",
         metavar="BYTES",
     )  # fmt: skip
@@ -340,12 +302,12 @@ class Settings:
         shown="none",
     )  # fmt: skip
     failure_threshold: int = _setting(
-        2, _whole(1, 1000, "a whole number"),
+        2, _whole(validate_threshold),
         "failures in a row from `up` to `down`; 1 means no `degraded` on the way",
         metavar="NUMBER",
     )  # fmt: skip
     success_threshold: int = _setting(
-        1, _whole(1, 1000, "a whole number"),
+        1, _whole(validate_threshold),
         "successes in a row to be `up` again; the first check after the start counts at once",
         metavar="NUMBER",
     )  # fmt: skip
@@ -353,25 +315,27 @@ class Settings:
         ("up",), _states, "states in which `/healthz` is 200, with commas between", shown="`up`"
     )
     slow: float | None = _setting(
-        None, _milliseconds, "milliseconds from which a check that is ok means `degraded`",
+        None, _number(validate_milliseconds),
+        "milliseconds from which a check that is ok means `degraded`",
         metavar="MS", shown="never",
     )  # fmt: skip
     fast_interval: float | None = _setting(
-        None, _seconds, "seconds between checks while the state is not settled",
+        None, _number(validate_interval), "seconds between checks while the state is not settled",
         metavar="SECONDS", shown="`--interval`",
     )  # fmt: skip
     jitter: float = _setting(
-        0.1, _fraction, "fraction of the interval that a check may come later than its slot",
+        0.1, _number(validate_fraction),
+        "fraction of the interval that a check may come later than its slot",
         metavar="FRACTION",
     )  # fmt: skip
     history: int = _setting(
-        20, _whole(0, 10_000, "a whole number"), "checks that `recent` keeps", metavar="NUMBER"
+        20, _whole(validate_history), "checks that `recent` keeps", metavar="NUMBER"
     )
     once: bool = _setting(
         False, _flag, "check once, print one line, exit 0 or 1; no server", metavar=""
     )
     wait: float | None = _setting(
-        None, _timeout,
+        None, _number(validate_timeout),
         "check until the state is ready and exit 0, or 124 after so many seconds; no server",
         metavar="SECONDS", shown="none",
     )  # fmt: skip
@@ -507,15 +471,17 @@ def _text_of(
 
 
 def _content(path: str) -> str:
-    return (
-        Path(path).read_text("utf-8", "surrogateescape") if Path(path).is_file() else _drained(path)
-    )
+    return _read(path) if Path(path).is_file() else _drained(path)
 
 
 @cache
 def _drained(path: str) -> str:
     # A pipe gives its content once, and the settings are read by the command line and the app.
-    return Path(path).read_text("utf-8", "surrogateescape")
+    return _read(path)
+
+
+def _read(path: str) -> str:
+    return Path(path).read_bytes().decode("utf-8", "surrogateescape")
 
 
 def _parsed(setting: Setting, where: str, text: str) -> Any:
@@ -527,7 +493,8 @@ def _parsed(setting: Setting, where: str, text: str) -> Any:
     except ValueError as exc:
         masked = setting.masked(text)
         shown = repr(masked) if masked != "***" else masked
-        raise ConfigurationError([f"{where}: {shown} is not {exc}"]) from None
+        expected = exc.expected if isinstance(exc, InvalidValueError) else exc
+        raise ConfigurationError([f"{where}: {shown} is not {expected}"]) from None
 
 
 def _conflicts(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:

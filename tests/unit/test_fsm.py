@@ -128,9 +128,9 @@ def test_table_without_slow_takes_it_as_ok_and_remembers_the_event():
     assert fsm.snapshot()["last_event"] == "slow"
 
 
-@pytest.mark.parametrize("thresholds", [(0, 1), (1, 0), (-1, 1)])
-def test_threshold_below_one_is_an_error(thresholds):
-    with pytest.raises(ValueError, match="at least 1"):
+@pytest.mark.parametrize("thresholds", [(0, 1), (1, 0), (-1, 1), (1001, 1), (1, 1.5)])
+def test_threshold_out_of_range_is_an_error(thresholds):
+    with pytest.raises(ValueError, match=r"_threshold: .* is not a whole number from 1 to 1000"):
         threshold_transitions(*thresholds)
 
 

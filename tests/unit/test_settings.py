@@ -25,7 +25,7 @@ def _pem() -> str:
 
 PEM = _pem()
 GOOD = {
-    "protocol": ("http", "http"),
+    "protocol": ("HTTP", "http"),
     "address": ("db.internal", "db.internal"),
     "port": ("5432", 5432),
     "path": ("/healthz?full=1", "/healthz?full=1"),
@@ -57,15 +57,15 @@ GOOD = {
     "wait": ("30", 30.0),
     "healthcheck": ("livez", "livez"),
     "log_format": ("json", "json"),
-    "log_level": ("debug", "debug"),
+    "log_level": ("Debug", "debug"),
     "print_config": ("on", True),
 }
 
 BAD = {
-    "protocol": ["udp", "TCP", ""],
+    "protocol": ["udp", "tcp4", ""],
     "address": ["", "http://x", "x:1", "x/y", "a b", "x@y", "unix:x", "[::1", "::g"],
     "port": ["70000", "0", "-1", "5.5", "http", "1e3"],
-    "path": ["healthz", "/a b", "/#x", ""],
+    "path": ["healthz", "/a b", "/#x", "/\ud800", ""],
     "check": ["status:", "banner_contains:", "nonsense", "banner_contains:a\nstatus:200"],
     "timeout": ["0", "-1", "nan", "inf", "1s", "86401"],
     "no_verify_tls": ["maybe", "2"],
@@ -73,7 +73,7 @@ BAD = {
     "api_host": ["", "a b", "http://x", "0.0.0.0:8787", "unix:/x"],
     "api_port": ["0", "65536", "x"],
     "method": ["GE T", ""],
-    "header": ["nonsense", "X: 1\nbad header: x"],
+    "header": ["nonsense", "X: 1\nbad header: x", "X: a\rb", "X: a\0b"],
     "basic_auth": ["nocolon", "a\r\n:b"],
     "ca_file": ["/no/such/file", "/", __file__],
     "client_cert": ["/no/such/file", __file__],
