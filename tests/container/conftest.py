@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,14 +8,10 @@ import pytest
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
+from tests.provision.images import build_arguments, ensure_image
+from tests.support import ROOT
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-SETUP = runpy.run_path(str(ROOT / "tests/run.py"))
-
-
-def build_arguments() -> dict[str, str]:
-    arguments: dict[str, str] = SETUP["build_arguments"]()
-    return arguments
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +36,7 @@ def server_image() -> Callable[[str], str]:
 
     def name(role: str) -> str:
         given = os.environ.get(f"PINGSTATE_TEST_{role.upper()}_IMAGE")
-        return given or str(SETUP["ensure_image"](role))
+        return given or ensure_image(role)
 
     return name
 

@@ -21,7 +21,7 @@ from docker.models.images import Image
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
-from tests.container.conftest import build_arguments
+from tests.provision.images import build_arguments
 from tests.support import ROOT
 from tests.support.containers import (
     HARDENED,

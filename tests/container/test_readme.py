@@ -12,7 +12,7 @@ import docker
 import pytest
 from testcontainers.core.network import Network
 
-from tests.container.conftest import build_arguments
+from tests.provision.images import build_arguments
 from tests.support import ROOT
 from tests.support.client import get
 from tests.support.containers import running_server

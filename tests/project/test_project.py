@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 import pingstate
 from pingstate.settings import SETTINGS
+from tests.run import needs_engine
 from tests.support import ROOT
 
 BIN = Path(sysconfig.get_path("scripts"))
@@ -104,5 +104,4 @@ def test_wheel_holds_the_unit_the_types_and_nothing_else(tmp_path):
     ],
 )
 def test_engine_is_set_up_only_for_tests_that_need_it(arguments, needed):
-    script = runpy.run_path(str(ROOT / "tests/run.py"))
-    assert script["needs_engine"](arguments) is needed
+    assert needs_engine(arguments) is needed
