@@ -20,8 +20,8 @@ class HTTPResponseSnapshot:
     """What a check callable gets of a final HTTP answer.
 
     `headers` looks names up in any case. `body` is decoded from its content coding and cut at the
-    probe's `max_body_bytes`; `text` is it in the answer's charset, UTF-8 where that is unknown.
-    `elapsed_ms` counts from the start of the check.
+    probe's `max_body_bytes`; `text` is the same in the charset that the answer declares, else in
+    that of its byte order mark, else as UTF-8. `elapsed_ms` counts from the start of the check.
     """
 
     status: int

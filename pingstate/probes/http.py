@@ -25,6 +25,7 @@ from pingstate.probes.conditions import (
     any_2xx,
     parse_checks,
 )
+from pingstate.probes.decoding import decode_body
 from pingstate.values import (
     authority,
     normalize_address,
@@ -216,7 +217,7 @@ class HTTPProbe:
                 status=status,
                 headers=response.headers,
                 body=body,
-                text=_text(body, response),
+                text=decode_body(body, response.headers.get("Content-Type")),
                 elapsed_ms=round(deadline.elapsed() * 1000, 3),
             )
             for call in self._calls:
@@ -274,14 +275,6 @@ def _request(
     # Not by requests, which rewrites a path that it would have written otherwise.
     prepared.url = f"{scheme}://{host}{target}"
     return prepared
-
-
-def _text(body: bytes, response: requests.Response) -> str:
-    charset = requests.utils.get_encoding_from_headers(response.headers)
-    try:
-        return body.decode(charset or "utf-8", "replace")
-    except (LookupError, ValueError):  # no such charset, or one that is not for text
-        return body.decode("utf-8", "replace")
 
 
 def _encode_target(path: str) -> str:

@@ -1,0 +1,60 @@
+"""The text of a body: one decoding for every check of it."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from encodings.aliases import aliases
+
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
+
+# Longest first: UTF-32's little-endian mark begins with UTF-16's.
+_MARKS = (
+    (BOM_UTF32_LE, "utf_32_le"),
+    (BOM_UTF32_BE, "utf_32_be"),
+    (BOM_UTF8, "utf_8"),
+    (BOM_UTF16_LE, "utf_16_le"),
+    (BOM_UTF16_BE, "utf_16_be"),
+)
+
+# The codecs whose names a target may choose. Others are no charsets (undefined, unicode_escape),
+# are slow (punycode), or would fill Python's own cache with a new name for each check.
+_CODECS = {name: name for name in aliases.values()} | aliases
+for _name in ("cp720", "cp737", "cp874", "koi8_t", "koi8_u", "mac_croatian", "utf_8_sig"):
+    _CODECS[_name] = _name
+_CODECS |= {
+    "windows_874": "cp874",
+    # What is declared as a standard is mostly its superset (WHATWG Encoding, 4.2).
+    "ascii": "utf_8",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "euc_kr": "cp949",
+    # Without a mark; RFC 2781 has it the other way round, browsers and most senders have not.
+    "utf_16": "utf_16_le",
+    "utf_32": "utf_32_le",
+}
+
+
+def decode_body(body: bytes, content_type: str | None) -> str:
+    """The text of a body whose field Content-Type is `content_type`; never raises.
+
+    It is read in the charset that is declared there, else in that of its byte order mark, else
+    as UTF-8. A charset that is unknown, or not for text, counts as not declared. What can't be
+    decoded becomes U+FFFD, and a byte order mark is left out.
+    """
+    mark, marked = next((found for found in _MARKS if body.startswith(found[0])), (b"", "utf_8"))
+    declared = _CHARSET.search(content_type or "")
+    codec = _find_codec(declared[1]) if declared else None
+    if codec is None or marked.startswith(codec.removesuffix("_le")):
+        codec = marked
+    try:
+        text = body.decode(codec, "replace")
+    except (LookupError, ValueError):  # not for text, such as zlib_codec
+        text = body.decode(marked, "replace")
+    return text.removeprefix("\N{BYTE ORDER MARK}") if mark else text
+
+
+def _find_codec(charset: str) -> str | None:
+    name = re.sub("[^a-z0-9]+", "_", charset.lower())
+    codec = _CODECS.get(name) or _CODECS.get(name.removeprefix("x_"))
+    return codec and _CODECS.get(codec, codec)
