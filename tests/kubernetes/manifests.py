@@ -97,7 +97,8 @@ def content(one: Object) -> dict[str, str]:
     data: dict[str, str] = one.get("data", {})
     if one["kind"] == "Secret":
         data = {name: base64.b64decode(text).decode() for name, text in data.items()}
-    return data | one.get("stringData", {})
+    data |= one.get("stringData", {})
+    return data
 
 
 def put_sidecars(

@@ -9,138 +9,24 @@ asserted is what the cluster itself says in its objects, so that neither the Pod
 
 from __future__ import annotations
 
-import json
-import os
 import time
 
 import pytest
 
 from tests.kubernetes.cluster import LONG, KubectlError, Namespace
-from tests.kubernetes.manifests import (
-    KUSTOMIZATIONS,
-    Object,
-    containers,
-    named,
-    of_kind,
-    pod_templates,
-    render,
-    use_images,
+from tests.kubernetes.manifests import KUSTOMIZATIONS, Object, named, of_kind, pod_templates
+from tests.kubernetes.workloads import (
+    endpoints,
+    prepare,
+    ready,
+    rendered,
+    restarts,
+    start_target,
+    status_of,
+    target,
 )
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
-
-PINGSTATE = os.environ.get("PINGSTATE_IMAGE", "pingstate:0.1.0")
-NGINX = os.environ.get("PINGSTATE_TEST_NGINX_IMAGE", "nginx:1.29-alpine")
-
-TARGET_CONFIG = """
-daemon off;
-worker_processes 1;
-pid /tmp/nginx.pid;
-error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path /tmp/client;
-    proxy_temp_path /tmp/proxy;
-    fastcgi_temp_path /tmp/fastcgi;
-    uwsgi_temp_path /tmp/uwsgi;
-    scgi_temp_path /tmp/scgi;
-    server {
-        listen 5432;
-        listen 8080;
-        default_type application/json;
-        location / { return 200 '{"lag_seconds": %s}'; }
-    }
-}
-"""
-
-
-def rendered(folder: str) -> list[Object]:
-    objects = render(folder)
-    use_images(objects, {"pingstate:0.1.0": PINGSTATE, "nginx:1.29-alpine": NGINX})
-    return objects
-
-
-def target(name: str, port: int, *, replicas: int, lag: float = 0.5) -> list[Object]:
-    """A server for the examples to watch: nginx as in the readiness example, with its own page."""
-    objects = rendered("examples/readiness")
-    ((_, template),) = pod_templates(objects)
-    (container,) = template["spec"]["containers"]
-    labels = {"app.kubernetes.io/name": name}
-    template["metadata"] = {"labels": labels}
-    del template["spec"]["initContainers"]
-    container["ports"] = [{"name": "http", "containerPort": port}]
-    template["spec"]["volumes"][0] = {"name": "config", "configMap": {"name": name}}
-    meta = {"name": name, "labels": labels}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": meta,
-            "data": {"nginx.conf": TARGET_CONFIG % lag},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"port": port}]},
-        },
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": meta,
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": template,
-            },
-        },
-    ]
-
-
-def start_target(cluster: Namespace, name: str, port: int, *, replicas: int = 1) -> None:
-    cluster.apply(*target(name, port, replicas=replicas))
-    if replicas:
-        cluster.until(
-            f"the target {name} runs",
-            lambda: cluster.get("deployment", name)["status"].get("readyReplicas"),
-        )
-
-
-def prepare(cluster: Namespace, objects: list[Object], *hosts: str, **settings: str) -> None:
-    """Give the Pods the addresses of their targets, and sidecars further settings."""
-    aliases = [
-        {"ip": cluster.get("service", host)["spec"]["clusterIP"], "hostnames": [host]}
-        for host in hosts
-    ]
-    variables = [{"name": name, "value": text} for name, text in settings.items()]
-    for _, template in pod_templates(objects):
-        template["spec"]["hostAliases"] = aliases
-        for container in containers(template):
-            if container["image"] == PINGSTATE:
-                container["env"] = [*container.get("env", []), *variables]
-
-
-def status_of(pod: Object, container: str) -> Object:
-    status = pod["status"]
-    every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-    return next((one for one in every if one["name"] == container), {})
-
-
-def ready_condition(pod: Object) -> Object:
-    conditions = pod["status"].get("conditions", [])
-    return next((one for one in conditions if one["type"] == "Ready"), {"status": "Unknown"})
-
-
-def ready(cluster: Namespace, app: str) -> bool:
-    return [ready_condition(pod)["status"] for pod in cluster.pods(app)] == ["True"]
-
-
-def restarts(cluster: Namespace, app: str) -> int:
-    (pod,) = cluster.pods(app)
-    status = pod["status"]
-    every = [*status.get("initContainerStatuses", []), *status["containerStatuses"]]
-    return sum(one["restartCount"] for one in every)
 
 
 def test_readiness_follows_the_target_and_the_sidecar_outlives_it(cluster: Namespace) -> None:
@@ -163,19 +49,6 @@ def test_readiness_follows_the_target_and_the_sidecar_outlives_it(cluster: Names
     cluster.until("back in its Service", lambda: endpoints(cluster, "shop"))
     assert restarts(cluster, "shop") == 0
     assert cluster.pod("shop")["metadata"]["uid"] == first
-
-
-def endpoints(cluster: Namespace, service: str) -> list[str]:
-    """The addresses that the Service sends its clients to."""
-    selector = f"--selector=kubernetes.io/service-name={service}"
-    slices = json.loads(cluster.kubectl("get", "endpointslices", selector, "-o", "json"))["items"]
-    return [
-        address
-        for one in slices
-        for endpoint in one.get("endpoints") or []
-        if endpoint.get("conditions", {}).get("ready")
-        for address in endpoint["addresses"]
-    ]
 
 
 @pytest.mark.parametrize(

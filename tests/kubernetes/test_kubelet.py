@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.kubelet import GATEWAY, Kubelet, running
-from tests.kubernetes.manifests import Object, containers, environment, pod_templates, render
+from tests.kubernetes.manifests import (
+    Object,
+    containers,
+    environment,
+    pod_templates,
+    put_sidecars,
+    render,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kubelet, pytest.mark.timeout(900)]
@@ -83,6 +90,33 @@ def static_pod(folder: str, deployment: str, **settings: str) -> Object:
         "labels": template["metadata"]["labels"],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def own_app(folder: Path, mode: str, **annotations: str) -> Object:
+    """The Pod of an app that got its sidecar from the component; its settings are annotations.
+
+    The kubelet reads them itself. What it lacks alone is left out: the optional ConfigMap and
+    Secret, and the app.
+    """
+    name = f"own-{mode}"
+    labels = {"app.kubernetes.io/name": name}
+    named = {f"pingstate/{key}": text for key, text in annotations.items()}
+    metadata: Object = {"labels": labels, "annotations": {"pingstate/interval": "1", **named}}
+    app = {"name": "app", "image": "example.test/app:1.0"}
+    spec = {"template": {"metadata": metadata, "spec": {"containers": [app]}}}
+    own: Object = {"name": name, "labels": {"pingstate/sidecar": mode}}
+    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own, "spec": spec}
+    ((_, template),) = pod_templates(put_sidecars(folder, workload))
+    (sidecar,) = template["spec"]["initContainers"]
+    for key in ("restartPolicy", "envFrom", "volumeMounts"):
+        del sidecar[key]
+    aliases = [{"ip": GATEWAY, "hostnames": ["database"]}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", **template["metadata"]},
+        "spec": {"containers": [sidecar], "hostAliases": aliases},
+    }
 
 
 def container_status(kubelet: Kubelet, pod: str, container: str = "pingstate") -> dict[str, Any]:
@@ -169,6 +203,83 @@ def test_an_init_container_holds_the_pod_back_until_the_target_is_up(kubelet: Ku
     kubelet.remove("gated-init")
     wait_until(
         lambda: gone(kubelet, "gated-init"), what="the Pod has ended", timeout=SECONDS, every=0.2
+    )
+
+
+def test_the_annotations_of_an_app_are_its_sidecars_settings(
+    kubelet: Kubelet, tmp_path: Path
+) -> None:
+    kubelet.run(own_app(tmp_path, "readiness", address="database", port=str(DATABASE_PORT)))
+    wait_until(
+        lambda: container_status(kubelet, "own-readiness").get("started"),
+        what="the sidecar has started without its target",
+        timeout=SECONDS,
+        every=0.2,
+    )
+    assert not ready(kubelet, "own-readiness")
+    with database():
+        wait_until(
+            lambda: ready(kubelet, "own-readiness"),
+            what="ready while the target answers",
+            timeout=SECONDS,
+            every=0.2,
+        )
+    wait_until(
+        lambda: not ready(kubelet, "own-readiness"),
+        what="not ready when it is gone",
+        timeout=SECONDS,
+        every=0.2,
+    )
+    assert container_status(kubelet, "own-readiness")["restartCount"] == 0
+    kubelet.remove("own-readiness")
+    wait_until(
+        lambda: gone(kubelet, "own-readiness"), what="the Pod has ended", timeout=SECONDS, every=0.2
+    )
+
+
+def test_the_gate_of_an_app_has_not_started_until_its_target_is_up(
+    kubelet: Kubelet, tmp_path: Path
+) -> None:
+    kubelet.run(own_app(tmp_path, "start-gate", address="database", port=str(DATABASE_PORT)))
+    wait_until(
+        lambda: "running" in container_status(kubelet, "own-start-gate").get("state", {}),
+        what="the gate runs",
+        timeout=SECONDS,
+        every=0.2,
+    )
+    # A native sidecar that has not started holds every later container back.
+    assert not container_status(kubelet, "own-start-gate")["started"]
+    with database():
+        wait_until(
+            lambda: container_status(kubelet, "own-start-gate")["started"],
+            what="the gate opens",
+            timeout=SECONDS,
+            every=0.2,
+        )
+    assert container_status(kubelet, "own-start-gate")["restartCount"] == 0
+    kubelet.remove("own-start-gate")
+    wait_until(
+        lambda: gone(kubelet, "own-start-gate"),
+        what="the Pod has ended",
+        timeout=SECONDS,
+        every=0.2,
+    )
+
+
+def test_an_app_without_an_address_says_so_in_its_status(kubelet: Kubelet, tmp_path: Path) -> None:
+    kubelet.run(own_app(tmp_path, "readiness"))
+
+    def told() -> str:
+        status = container_status(kubelet, "own-readiness")
+        ended = [status.get(when, {}).get("terminated", {}) for when in ("state", "lastState")]
+        return "".join(one.get("message", "") for one in ended)
+
+    assert wait_until(
+        told, what="the sidecar has ended with a message", timeout=SECONDS, every=0.2
+    ).startswith("pingstate: PINGSTATE_ADDRESS: ")
+    kubelet.remove("own-readiness")
+    wait_until(
+        lambda: gone(kubelet, "own-readiness"), what="the Pod has ended", timeout=SECONDS, every=0.2
     )
 
 

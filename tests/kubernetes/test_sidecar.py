@@ -230,7 +230,9 @@ spec:
 
 
 def test_a_second_application_undoes_no_change_of_the_apps_own(tmp_path: Path) -> None:
-    base = {"patches": [{"patch": OWN_CHANGES, "target": {"labelSelector": "pingstate/sidecar"}}]}
+    base: Object = {
+        "patches": [{"patch": OWN_CHANGES, "target": {"labelSelector": "pingstate/sidecar"}}]
+    }
     (once,) = put_sidecars(tmp_path / "base", app("init-containers"), **base)
     _, first = sidecar(once)
     assert environment([], *sidecar(once))["PINGSTATE_LOG_LEVEL"] == "debug"
@@ -242,7 +244,7 @@ def test_a_second_application_undoes_no_change_of_the_apps_own(tmp_path: Path) -
 def test_a_config_map_and_a_secret_are_optional_and_found_by_their_fixed_names(
     tmp_path: Path,
 ) -> None:
-    config = {
+    config: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "pingstate-sidecar"},
