@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from encodings.aliases import aliases
@@ -42,19 +43,49 @@ def decode_body(body: bytes, content_type: str | None) -> str:
     as UTF-8. A charset that is unknown, or not for text, counts as not declared. What can't be
     decoded becomes U+FFFD, and a byte order mark is left out.
     """
-    mark, marked = next((found for found in _MARKS if body.startswith(found[0])), (b"", "utf_8"))
-    declared = _CHARSET.search(content_type or "")
-    codec = _find_codec(declared[1]) if declared else None
-    if codec is None or marked.startswith(codec.removesuffix("_le")):
-        codec = marked
-    try:
-        text = body.decode(codec, "replace")
-    except (LookupError, ValueError):  # not for text, such as zlib_codec
-        text = body.decode(marked, "replace")
-    return text.removeprefix("\N{BYTE ORDER MARK}") if mark else text
+    return BodyDecoder(content_type).decode(body, final=True)
+
+
+class BodyDecoder:
+    """Decode a body as `decode_body` does, in pieces as they come. One thread at a time."""
+
+    def __init__(self, content_type: str | None) -> None:
+        declared = _CHARSET.search(content_type or "")
+        self._declared = _find_codec(declared[1]) if declared else None
+        self._start = b""
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def decode(self, data: bytes, *, final: bool) -> str:
+        """The text that `data` adds; `final` says that no more will come."""
+        if self._decoder is not None:
+            return self._decoder.decode(data, final)
+        self._start += data
+        # Only what has come so far of a mark, if that is what it is, has to wait.
+        if not final and any(
+            mark.startswith(self._start) and mark != self._start for mark, _ in _MARKS
+        ):
+            return ""
+        mark, marked = next(
+            (found for found in _MARKS if self._start.startswith(found[0])), (b"", "utf_8")
+        )
+        codec = self._declared
+        if codec is None or marked.startswith(codec.removesuffix("_le")):
+            codec = marked
+        self._decoder = codecs.getincrementaldecoder(codec)("replace")
+        text = self._decoder.decode(self._start, final)
+        return text.removeprefix("\N{BYTE ORDER MARK}") if mark else text
 
 
 def _find_codec(charset: str) -> str | None:
+    """Python's name of a charset; None for what is unknown or not for text, such as zlib."""
     name = re.sub("[^a-z0-9]+", "_", charset.lower())
     codec = _CODECS.get(name) or _CODECS.get(name.removeprefix("x_"))
-    return codec and _CODECS.get(codec, codec)
+    if codec is None:
+        return None
+    codec = _CODECS.get(codec, codec)
+    try:
+        b"x".decode(codec, "replace")
+        codecs.getincrementaldecoder(codec)
+    except (LookupError, ValueError):
+        return None
+    return codec

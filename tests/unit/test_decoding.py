@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import sys
 from encodings.aliases import aliases
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pingstate import probe
-from pingstate.probes.decoding import decode_body
+from pingstate.probes.decoding import BodyDecoder, decode_body
 
 TEXT = "état: prêt €5"
 CHINESE = "系统正常"
@@ -107,3 +110,20 @@ def test_callable_gets_the_decoded_text(target):
     target.headers["Content-Type"] = "text/html; charset=GBK"
     made = probe("http", "127.0.0.1", target.port, timeout=5, check=lambda r: (True, r.text))
     assert made.check().detail == CHINESE
+
+
+CHARSETS = st.sampled_from([None, *sorted(set(aliases.values()))])
+
+
+@given(CHARSETS, st.binary(max_size=40), st.lists(st.integers(0, 40)))
+def test_pieces_are_decoded_as_the_whole_is(charset, body, cuts):
+    content_type = charset and f"text/plain; charset={charset}"
+    decoder = BodyDecoder(content_type)
+    places = [0, *sorted(cuts), len(body)]
+    text = "".join(decoder.decode(body[a:b], final=False) for a, b in pairwise(places))
+    assert text + decoder.decode(b"", final=True) == decode_body(body, content_type)
+
+
+def test_text_is_there_as_soon_as_its_bytes_are():
+    assert BodyDecoder(None).decode(b"OK", final=False) == "OK"
+    assert BodyDecoder("text/plain; charset=utf-16le").decode(b"O\0K\0", final=False) == "OK"
