@@ -6,7 +6,8 @@ from typing import Any
 
 from pingstate.imports import load
 from pingstate.monitor.fsm import threshold_transitions
-from pingstate.monitor.monitor import Monitor, TransitionCallback
+from pingstate.monitor.monitor import Monitor
+from pingstate.monitor.notifier import TransitionCallback
 from pingstate.probes.base import Probe
 from pingstate.probes.factory import probe
 from pingstate.settings import PREFIX, ConfigurationError, Settings

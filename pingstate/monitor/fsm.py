@@ -14,6 +14,8 @@ Transitions = Mapping[tuple[str, str], str]
 
 # How many changes of state a snapshot tells of.
 _CHANGES = 10
+# How many checks are saved for a successor, whatever the history's length.
+_SAVED_CHECKS = 40
 
 STATES = ("unknown", "up", "degraded", "down")
 
@@ -149,15 +151,20 @@ class PingFSM:
         detail: str | None = None,
         phase: str | None = None,
     ) -> str:
-        """Take one event (`ok`, `slow`, `fail`) and return the state's public word after it."""
+        """Take one event (`ok`, `slow`, `fail`) and return the state's public word after it.
+
+        The event `error` says that no check came about: the last check goes on ageing.
+        """
         row = "ok" if event == "slow" and not self._knows_slow else event
         before = self.state
         self._state = self._table.get((self._state, row), self._state)
-        self._checked_at = now()
+        at = now()
+        if event != "error":
+            self._checked_at = at
         ts = round(time.time(), 3)
         if self.state != before:
             self._transitions += 1
-            self._since = self._checked_at
+            self._since = at
             self._changes.append({"ts": ts, "from": before, "to": self.state, "detail": detail})
         self._last = {"event": event, "detail": detail, "latency": latency_ms, "phase": phase}
         self._recent.append(
@@ -173,14 +180,14 @@ class PingFSM:
         return self.state
 
     def save(self) -> dict[str, Any]:
-        """What `restore` takes, in plain types."""
+        """What `restore` takes: plain types, less than 64 KiB, so only the last of `recent`."""
         return {
             "state": self._state,
             "since": self._since,
             "checked_at": self._checked_at,
             "last": self._last,
             "transitions": self._transitions,
-            "recent": list(self._recent),
+            "recent": list(self._recent)[-_SAVED_CHECKS:],
             "changes": list(self._changes),
         }
 

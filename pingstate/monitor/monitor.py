@@ -1,25 +1,24 @@
-"""The thread that checks on time, and the verdict that the last check and the clock allow."""
+"""Run a probe on a schedule and track its state."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from pingstate.monitor.clock import now
 from pingstate.monitor.fsm import PingFSM, Transitions
 from pingstate.monitor.handover import Handover
+from pingstate.monitor.notifier import Notifier, TransitionCallback
+from pingstate.monitor.runner import CheckRunner, finite_or_none
 from pingstate.monitor.schedule import Schedule
-from pingstate.probes.base import PHASES, Probe, ProbeResult, Trace
-from pingstate.text import describe, one_line
+from pingstate.monitor.stats import Stats
+from pingstate.probes.base import Probe, ProbeResult
+from pingstate.text import one_line
 from pingstate.values import validate_fraction, validate_interval, validate_milliseconds
 
 if TYPE_CHECKING:
@@ -27,30 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Stats:
-    """What metrics are made of, at one moment.
-
-    `results` counts checks by event and phase ("" on success), `transitions` the changes of state
-    by old and new. `checked_at` is in seconds since 1970, `timeout` in seconds.
-    """
-
-    state: str
-    stale: bool
-    timeout: float
-    last: ProbeResult | None
-    checked_at: float | None
-    results: Counter[tuple[str, str]]
-    transitions: Counter[tuple[str, str]]
-
-
-TransitionCallback = Callable[[str, str, ProbeResult], object]
-
 # What a probe that doesn't say how long it may take counts as, in seconds.
 _UNKNOWN_TIMEOUT = 10.0
-# How many transitions may wait for a callback that blocks; those after them are not told.
-_MAX_CALLBACKS = 100
+_MAX_NAME = 300
 
 
 class Monitor:
@@ -85,7 +63,8 @@ class Monitor:
         on_transition: TransitionCallback | None = None,
     ) -> None:
         self.probe = probe
-        self.name = str(getattr(probe, "name", type(probe).__name__))
+        # Any text may come from a user's probe, and it is in each line and each snapshot.
+        self.name = one_line(str(getattr(probe, "name", type(probe).__name__)), _MAX_NAME)
         self.interval = validate_interval(interval)
         self._fast_interval = self.interval
         if fast_interval is not None:
@@ -102,14 +81,13 @@ class Monitor:
         self._results: Counter[tuple[str, str]] = Counter()
         # From 0 on, or a rate over a counter misses the first change.
         self._transitions = Counter(dict.fromkeys(self._fsm.possible_transitions(), 0))
-        self._last_error: str | None = None
+        self._runner = CheckRunner(self.name)
         self._last: ProbeResult | None = None
         self._last_at: float | None = None
         self._last_time: float | None = None
         self._started_at = now()
         self._started_time = time.time()
         self._callback = on_transition
-        self._callback_queue: queue.Queue[tuple[str, str, ProbeResult] | None] | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._handover: Handover | None = None
@@ -128,10 +106,10 @@ class Monitor:
             return
         with self._changed:
             self._fsm.restore(saved)
-            last = saved["last"]
             # It goes on ageing: a probe that kills its worker each time must not keep it young.
             self._last_at = self._started_at = saved["checked_at"]
             self._last_time = saved["recent"][-1]["ts"] if saved["recent"] else None
+            last = saved["last"]
             self._last = ProbeResult(
                 ok=last["event"] != "fail",
                 latency_ms=last["latency"],
@@ -147,6 +125,10 @@ class Monitor:
         self._check_lock = threading.Lock()
         # Held while the thread is started or stopped.
         self._lifecycle_lock = threading.Lock()
+        self._notifier = self._create_notifier()
+
+    def _create_notifier(self) -> Notifier | None:
+        return None if self._callback is None else Notifier(self._callback)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -155,7 +137,7 @@ class Monitor:
         if self._pid != os.getpid():
             # A lock that another thread held when the process forked is held for ever.
             self._reset_locks()
-            self._thread = self._callback_queue = None
+            self._thread = None
         with self._lifecycle_lock:
             if self._thread is None or not self._thread.is_alive():
                 self._stop = threading.Event()
@@ -178,11 +160,10 @@ class Monitor:
         """
         with self._lifecycle_lock:
             thread, self._thread = self._thread, None
-            calls, self._callback_queue = self._callback_queue, None
+            notifier, self._notifier = self._notifier, self._create_notifier()
             self._stop.set()
-            if calls is not None:
-                with suppress(queue.Full):  # then its thread does not wait to be woken
-                    calls.put_nowait(None)
+            if notifier is not None:
+                notifier.close()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
@@ -206,10 +187,17 @@ class Monitor:
     # -- checks --------------------------------------------------------------------------------
 
     def check_now(self) -> ProbeResult:
-        """Check at once in the calling thread, after a check that is under way; keeps the slots."""
+        """Check at once in the calling thread, after a check that is under way; keeps the slots.
+
+        Raises what went wrong in pingstate itself, after it is recorded as the event `error`.
+        """
         with self._check_lock:
-            result = self._check()
-            self._record(result)
+            try:
+                result = self._runner.run(self.probe)
+                self._record(result)
+            except Exception as exc:
+                self._record_error(exc)
+                raise
             return result
 
     def _run(self, stop: threading.Event) -> None:
@@ -218,58 +206,28 @@ class Monitor:
             with self._check_lock:
                 if stop.is_set():
                     return
-                result = self._check()
-                if stop.is_set():
-                    return
+                settled = False
                 try:
+                    result = self._runner.run(self.probe)
+                    if stop.is_set():
+                        return
                     settled = self._record(result)
-                # A handler of logs that raises, say: the next check must come.
-                except BaseException:
-                    with suppress(BaseException):
-                        log.exception("a check's result could not be taken")
-                    settled = False
+                # Whatever is wrong with us, the next check must come.
+                except BaseException as exc:  # noqa: BLE001  # it is logged
+                    self._record_error(exc)
             due = schedule.next(now(), fast=not settled)
             # In parts, for a clock that counts sleep outruns the one that waits are timed by.
             while (left := due - now()) > 0:
                 if stop.wait(min(left, 60.0)):
                     return
 
-    def _check(self) -> ProbeResult:
-        began = now()
-        try:
-            result = self.probe.check()
-            if not isinstance(result, ProbeResult):
-                raise TypeError(f"check() returned {type(result).__name__}, not ProbeResult")  # noqa: TRY301  # a fail like any other
-            result = replace(
-                result,
-                ok=bool(result.ok),
-                latency_ms=_finite_or_none(result.latency_ms),
-                detail=one_line(str(result.detail or "")),
-                phase=result.phase if result.phase in PHASES else None if result.ok else "check",
-                trace=result.trace if isinstance(result.trace, Trace) else None,
-            )
-            self._last_error = None
-        # A probe may raise anything, and the next check must come.
-        except BaseException as exc:
-            in_main = threading.current_thread() is threading.main_thread()
-            if isinstance(exc, KeyboardInterrupt) and in_main:
-                raise
-            raised = describe(exc)
-            # Once for a row of the same: a log line for each check helps no one.
-            log.log(
-                logging.DEBUG if raised == self._last_error else logging.WARNING,
-                "%s: the probe raised %s",
-                self.name,
-                raised,
-            )
-            self._last_error = raised
-            result = ProbeResult(
-                ok=False,
-                latency_ms=round((now() - began) * 1000, 3),
-                detail=one_line(f"check: the probe raised {raised}"),
-                phase="check",
-            )
-        return result
+    def _record_error(self, exc: BaseException) -> None:
+        """Tell an error of our own: the state stays and goes on ageing, for nothing was learnt."""
+        detail = self._runner.report_error(exc)
+        with self._changed:
+            self._fsm.fire("error", detail=detail)
+            self._results["error", ""] += 1
+            self._changed.notify_all()
 
     def _record(self, result: ProbeResult) -> bool:
         """Feed a result to the state machine; whether the state is settled after it."""
@@ -313,29 +271,8 @@ class Monitor:
                 "latency_ms": result.latency_ms,
             },
         )
-        if self._callback is None:
-            return
-        calls = self._callback_queue
-        if calls is None:
-            calls = self._callback_queue = queue.Queue(_MAX_CALLBACKS)
-            threading.Thread(
-                target=self._run_callbacks, args=(calls,), name="pingstate-callback", daemon=True
-            ).start()
-        try:
-            calls.put_nowait((old, new, result))
-        except queue.Full:
-            log.error("on_transition blocks: %s -> %s is not told", old, new)  # noqa: TRY400  # one line
-
-    def _run_callbacks(self, calls: queue.Queue[tuple[str, str, ProbeResult] | None]) -> None:
-        # After stop() what is waiting is still told.
-        while calls is self._callback_queue or not calls.empty():
-            call = calls.get()
-            if call is None or self._callback is None:
-                continue
-            try:
-                self._callback(*call)
-            except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything
-                log.error("on_transition raised %s", describe(exc))  # noqa: TRY400  # one line
+        if self._notifier is not None:
+            self._notifier.notify(old, new, result)
 
     # -- verdict -------------------------------------------------------------------------------
 
@@ -355,7 +292,7 @@ class Monitor:
         return longest * (1 + self._jitter) + self._timeout + 1
 
     def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
-        """Block until the state is `states` (one, or any of several) and fresh; False in time.
+        """Block until the state is `states` (one, or any of several) and fresh; False on timeout.
 
         `timeout` is in seconds, None waits for ever.
         """
@@ -382,7 +319,7 @@ class Monitor:
             snapshot = self._fsm.snapshot()
             snapshot["stale"] = self.stale
             trace = self._last.trace if self._last else None
-            checks = dict.fromkeys(("ok", "slow", "fail"), 0)
+            checks = dict.fromkeys(("ok", "slow", "fail", "error"), 0)
             for (event, _), count in self._results.items():
                 checks[event] += count
             started = self._started_time
@@ -397,8 +334,8 @@ class Monitor:
         snapshot["checks"] = checks
         snapshot["started"] = round(started, 3)
         snapshot["interval"] = self.interval
-        snapshot["timeout"] = _finite_or_none(self._timeout)
-        snapshot["slow_ms"] = _finite_or_none(self._slow_ms)
+        snapshot["timeout"] = finite_or_none(self._timeout)
+        snapshot["slow_ms"] = finite_or_none(self._slow_ms)
         return snapshot
 
     def stats(self) -> Stats:
@@ -413,10 +350,3 @@ class Monitor:
                 results=self._results.copy(),
                 transitions=self._transitions.copy(),
             )
-
-
-def _finite_or_none(value: object) -> float | None:
-    """A latency that JSON can say; None for what is none."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return value
-    return None

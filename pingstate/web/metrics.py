@@ -12,7 +12,8 @@ from pingstate import __version__
 from pingstate.monitor.fsm import STATES
 
 if TYPE_CHECKING:
-    from pingstate.monitor.monitor import Monitor, Stats
+    from pingstate.monitor.monitor import Monitor
+    from pingstate.monitor.stats import Stats
     from pingstate.probes.base import Trace
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 
 import pytest
 
-from pingstate import Monitor, ProbeResult, threshold_transitions
+from pingstate import Monitor, ProbeResult, TCPProbe, threshold_transitions
 from pingstate.monitor import fsm as fsm_module
-from pingstate.monitor.schedule import Schedule
-from tests.support import fleet
 from tests.support.waiting import TIMEOUT, wait_until
 
 OK = ProbeResult(ok=True, latency_ms=1.0, detail="fine")
@@ -36,59 +33,6 @@ class Scripted:
         if isinstance(answer, BaseException):
             raise answer
         return answer() if callable(answer) else answer
-
-
-# -- the schedule, under a simulated clock -----------------------------------------------------
-
-
-def slots(schedule, durations, *, fast=False, start=0.0):
-    """When checks begin, if each takes as long as `durations` say."""
-    at, began = start, []
-    for duration in durations:
-        began.append(at)
-        at = schedule.next(at + duration, fast=fast)
-    return began
-
-
-def test_slots_do_not_drift_by_the_length_of_a_check():
-    began = slots(Schedule(1.0, 1.0, 0.0, 0.0), [0.3, 0.9, 0.0, 0.5] * 5)
-    assert began == pytest.approx(range(20))
-
-
-def test_late_check_skips_the_slots_it_missed():
-    assert slots(Schedule(1.0, 1.0, 0.0, 0.0), [0.1, 2.5, 0.1, 0.1]) == pytest.approx([0, 1, 4, 5])
-
-
-def test_jitter_spreads_each_slot_and_does_not_add_up():
-    rng = random.Random(1)
-    began = slots(Schedule(10.0, 10.0, 0.1, 0.0, rng.uniform), [0.2] * 1000)
-    assert 0 < began[1] <= 11.0
-    phase = [at % 10.0 for at in began[1:]]
-    base = min(phase) if max(phase) - min(phase) < 5 else min(p for p in phase if p > 5)
-    offsets = [(at - base) % 10.0 for at in began[1:]]
-    assert max(offsets) <= 1.0 + 1e-9
-    assert max(offsets) - min(offsets) > 0.5
-    assert began[-1] - began[1] == pytest.approx(998 * 10.0, abs=1.0)
-
-
-def test_fast_interval_holds_while_asked_for():
-    schedule = Schedule(10.0, 2.0, 0.0, 0.0)
-    assert [schedule.next(0.1, fast=True), schedule.next(2.1, fast=True)] == [2.0, 4.0]
-    assert schedule.next(4.1, fast=False) == 14.0
-
-
-@pytest.mark.parametrize("interval", [0.1, 86400.0])
-def test_interval_of_a_tenth_and_of_a_day(interval):
-    began = slots(Schedule(interval, interval, 0.0, 5.0), [0.01] * 10, start=5.0)
-    assert began == pytest.approx([5.0 + interval * k for k in range(10)])
-
-
-def test_fleet_that_starts_at_once_spreads_after_the_first_interval():
-    load = fleet.simulate(sidecars=10_000, interval=5.0, jitter=0.1, seconds=60)
-    assert load.mean == 2000
-    assert load.peak <= 1.3 * load.mean
-    together = fleet.simulate(sidecars=1000, interval=5.0, jitter=0.0, seconds=60)
-    assert together.peak > 2 * together.mean
 
 
 # -- the thread ----------------------------------------------------------------------------------
@@ -382,7 +326,7 @@ def test_on_transition_that_raises_or_blocks_harms_nothing(caplog):
         wait_until(lambda: monitor.snapshot()["transitions"] > 250)
     release.set()
     assert "on_transition raised SystemExit: no" in caplog.text
-    assert "is not told" in caplog.text
+    assert "on_transition is blocked; dropped" in caplog.text
     wait_until(lambda: "pingstate-callback" not in [t.name for t in threading.enumerate()])
 
 
@@ -412,7 +356,7 @@ def test_snapshot_counts_checks_by_event_since_the_start():
     for _ in range(3):
         monitor.check_now()
     snapshot = monitor.snapshot()
-    assert snapshot["checks"] == {"ok": 0, "slow": 2, "fail": 1}
+    assert snapshot["checks"] == {"ok": 0, "slow": 2, "fail": 1, "error": 0}
     assert before - 0.001 <= snapshot["started"] <= time.time() + 0.001
     assert (snapshot["interval"], snapshot["slow_ms"]) == (3, 0.5)
 
@@ -460,3 +404,93 @@ def test_monitor_of_a_forked_process_starts_anew():
         assert answer.read() == "up"
     os.waitpid(pid, 0)
     monitor.stop()
+
+
+# -- errors of our own ------------------------------------------------------------------------------
+
+
+class Buggy(TCPProbe):
+    """A probe of pingstate's, as far as its module says, with a bug that a test switches on."""
+
+    broken = False
+
+    def check(self):
+        if self.broken:
+            raise ZeroDivisionError("a bug")
+        return OK
+
+
+Buggy.__module__ = TCPProbe.__module__
+
+
+def test_error_of_our_own_is_no_verdict_and_is_logged_with_its_traceback_once(caplog):
+    monitor = Monitor(Buggy("127.0.0.1", 9), interval=0.01)
+    monitor.check_now()
+    at = monitor._last_at
+    monitor.probe.broken = True
+    with monitor:
+        wait_until(lambda: monitor.stats().results["error", ""] >= 3)
+    snapshot = monitor.snapshot()
+    assert (snapshot["state"], snapshot["last_event"]) == ("up", "error")
+    assert snapshot["last_detail"] == "internal error of pingstate: ZeroDivisionError: a bug"
+    assert snapshot["checks"]["error"] >= 3
+    assert (snapshot["checks"]["ok"], snapshot["checks"]["fail"]) == (1, 0)
+    assert [entry["event"] for entry in snapshot["recent"]][:2] == ["ok", "error"]
+    assert monitor._last_at == at
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_verdict_expires_while_our_own_error_lasts():
+    monitor = Monitor(Buggy("127.0.0.1", 9, timeout=0.1), interval=0.1)
+    monitor.check_now()
+    monitor.probe.broken = True
+    with monitor:
+        wait_until(lambda: monitor.stale)
+        monitor.probe.broken = False
+        wait_until(lambda: not monitor.stale)
+    assert monitor.state == "up"
+
+
+def test_check_now_raises_our_own_error():
+    monitor = Monitor(Buggy("127.0.0.1", 9))
+    monitor.probe.broken = True
+    with pytest.raises(ZeroDivisionError):
+        monitor.check_now()
+    assert (monitor.state, monitor.snapshot()["last_event"]) == ("unknown", "error")
+
+
+def test_users_subclass_of_a_probe_that_raises_has_failed_its_check():
+    class Users(TCPProbe):
+        def check(self):
+            raise ZeroDivisionError("the user's")
+
+    monitor = Monitor(Users("127.0.0.1", 9))
+    assert monitor.check_now().detail == "check: the probe raised ZeroDivisionError: the user's"
+    assert monitor.state == "down"
+
+
+class Unwritable(logging.Handler):
+    def emit(self, record):
+        raise OSError("no room")
+
+
+def test_log_handler_that_raises_stops_no_check():
+    handler = Unwritable()
+    logging.getLogger("pingstate").addHandler(handler)
+    try:
+        probe = Scripted(OK, FAIL)
+        with Monitor(probe, interval=0.01) as monitor:
+            wait_until(lambda: monitor.state == "down")
+    finally:
+        logging.getLogger("pingstate").removeHandler(handler)
+    assert monitor.snapshot()["checks"]["fail"] >= 2
+
+
+def test_name_of_any_length_is_one_short_line():
+    probe = Scripted(OK)
+    probe.name = "a\nb" + "x" * 1_000_000
+    name = Monitor(probe).snapshot()["probe"]
+    assert len(name) <= 300
+    assert name.isprintable()

@@ -1,0 +1,26 @@
+"""What metrics are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pingstate.probes.base import ProbeResult
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A Monitor's counters and last check at one moment.
+
+    `results` counts checks by event and phase ("" on success), `transitions` the changes of state
+    by old and new. `checked_at` is in seconds since 1970, `timeout` in seconds. `last` is None
+    before the first check.
+    """
+
+    state: str
+    stale: bool
+    timeout: float
+    last: ProbeResult | None
+    checked_at: float | None
+    results: Counter[tuple[str, str]]
+    transitions: Counter[tuple[str, str]]
