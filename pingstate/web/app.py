@@ -7,11 +7,12 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, NotFound
 
 from pingstate import logs
 from pingstate.factory import monitor_of
@@ -61,9 +62,6 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     app.url_map.merge_slashes = False
     app.extensions["pingstate"] = monitor
 
-    def status() -> Response:
-        return _response(json.dumps(monitor.snapshot()) + "\n", "application/json")
-
     def state() -> Response:
         return _response(monitor.state)
 
@@ -81,13 +79,14 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
 
         return _response(Metrics(monitor).text(), CONTENT_TYPE)
 
-    views = {
-        "/": status,
-        "/status": status,
+    views: dict[str, Callable[..., Response]] = {
+        "/": partial(_root, monitor),
+        "/status": partial(_status, monitor),
         "/state": state,
         "/healthz": healthz,
         "/livez": livez,
         "/metrics": metrics,
+        "/static/<name>": _static,
     }
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
@@ -107,6 +106,40 @@ def _response(
 ) -> Response:
     response = Response(text, status=status, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _status(monitor: Monitor) -> Response:
+    return _response(json.dumps(monitor.snapshot()) + "\n", "application/json")
+
+
+def _root(monitor: Monitor) -> Response:
+    if _prefers_html():
+        from pingstate.web.page import HEADERS, HTML, render_page  # noqa: PLC0415  # for who looks
+
+        response = _response(render_page(monitor.snapshot()), HTML)
+        response.headers.update(HEADERS)
+    else:
+        response = _status(monitor)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _prefers_html() -> bool:
+    # Parsing the header costs more than the JSON does, and only a browser's speaks of text.
+    if "text/" not in request.headers.get("Accept", "").lower():
+        return False
+    accept = request.accept_mimetypes
+    return accept.quality("text/html") > accept.quality("application/json")
+
+
+def _static(name: str) -> Response:
+    from pingstate.web.page import CONTENT_TYPES, read_static  # noqa: PLC0415  # for who looks
+
+    if name not in CONTENT_TYPES:
+        raise NotFound
+    response = _response(read_static(name), CONTENT_TYPES[name])
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -86,7 +86,17 @@ def test_other_methods_are_405_in_plain_text(path, method):
 
 
 @pytest.mark.parametrize(
-    "path", ["/nope", "/healthz/", "/state//x", "/state/x", "/\0", "/static/x"]
+    "path",
+    [
+        "/nope",
+        "/healthz/",
+        "/state//x",
+        "/state/x",
+        "/\0",
+        "/static/x",
+        "/static/page.html",
+        "/static/../page.py",
+    ],
 )
 def test_other_paths_are_404_in_plain_text(path):
     answer = client_after(True).get("/", environ_overrides={"PATH_INFO": path})
