@@ -14,7 +14,7 @@ from pingstate.healthcheck import healthcheck
 from pingstate.settings import (
     SETTINGS,
     ConfigurationError,
-    Loaded,
+    LoadedSettings,
     Setting,
     load_settings,
 )
@@ -46,11 +46,26 @@ def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
     def run(**flags: Any) -> None:
         do({name: _text(value) for name, value in flags.items() if value not in (None, ())})
 
+    class SectionedCommand(click.Command):
+        """A command whose help is in the sections of the settings."""
+
+        def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+            records = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
+            sections: dict[str, list[tuple[str, str]]] = {}
+            for setting in SETTINGS:
+                record = records.pop(setting.name)
+                if record is not None:
+                    sections.setdefault(setting.section, []).append(record)
+            sections["Help"] = [record for record in records.values() if record is not None]
+            for title, rows in sections.items():
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
     epilog = (
         "`pingstate healthcheck` asks the running sidecar and exits 0 or 1. Any variable may be "
         "given as NAME_FILE, whose file holds the value."
     )
-    return click.Command(
+    return SectionedCommand(
         "pingstate",
         callback=run,
         params=[_option(setting) for setting in SETTINGS],
@@ -63,10 +78,9 @@ def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
 def _option(setting: Setting) -> Any:
     import click  # noqa: PLC0415  # a health check does without
 
-    shown = setting.help.replace(
-        "`", ""
-    ) + f"  [{setting.variable}; default: {setting.shown}]".replace("`", "")
-    if setting.is_flag:
+    shown = f"{setting.help}  [{setting.variable}; default: {setting.default_text}]"
+    shown = shown.replace("`", "")
+    if setting.is_switch:
         # A value of its own would make `--no-verify-tls=false` of it: it is on or it is absent.
         return click.Option([setting.flag], is_flag=True, default=None, help=shown)
     return click.Option(
@@ -123,7 +137,7 @@ def _serve(flags: Mapping[str, str]) -> None:
     run(prog="pingstate")
 
 
-def _config_lines(loaded: Loaded) -> list[str]:
+def _config_lines(loaded: LoadedSettings) -> list[str]:
     rows = []
     for setting in SETTINGS:
         value = getattr(loaded.settings, setting.name)
@@ -134,6 +148,6 @@ def _config_lines(loaded: Loaded) -> list[str]:
             text = ""
         else:
             text = str(value or "").lower() if isinstance(value, bool) else str(value)
-        rows.append((setting.variable, setting.masked(text) if value else text or "-", source))
+        rows.append((setting.variable, setting.redact(text) if value else text or "-", source))
     width = max(len(name) for name, _, _ in rows)
     return [f"{name:<{width}}  {text}  ({source})" for name, text, source in rows]

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from pingstate.factory import monitor_of, probe_of
 from pingstate.probes.base import ProbeResult
-from pingstate.settings import Loaded
+from pingstate.settings import LoadedSettings
 
 
-def check_here(loaded: Loaded) -> int:
+def check_here(loaded: LoadedSettings) -> int:
     """The modes without a server: check in this process, and say by the exit code what came."""
     settings = loaded.settings
     # As PID 1 a process ignores a signal that it has no handler for.

@@ -1,20 +1,13 @@
 """Settings: each declared once, read from flags, variables and files."""
 
-from pingstate.settings.declarations import (
-    PREFIX,
-    SETTINGS,
-    ConfigurationError,
-    Loaded,
-    Setting,
-    Settings,
-    load_settings,
-)
+from pingstate.settings.declarations import PREFIX, SETTINGS, Setting, Settings
+from pingstate.settings.environment import ConfigurationError, LoadedSettings, load_settings
 
 __all__ = [
     "PREFIX",
     "SETTINGS",
     "ConfigurationError",
-    "Loaded",
+    "LoadedSettings",
     "Setting",
     "Settings",
     "load_settings",

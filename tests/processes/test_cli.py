@@ -350,3 +350,16 @@ def test_a_command_imports_what_it_needs_and_no_more(arguments, unwanted):
     loaded = ended.stdout.splitlines()[-1].split()
     assert "pingstate.settings" in loaded
     assert not set(unwanted) & set(loaded)
+
+
+def test_help_has_the_sections_of_the_declarations_each_with_its_settings():
+    text = run_pingstate("--help", COLUMNS="200").stdout
+    titles = list(dict.fromkeys(setting.section for setting in SETTINGS))
+    assert titles == [
+        "Target", "HTTP request", "TLS", "What counts as up", "States", "Rhythm", "API", "Modes", "Logs"
+    ]  # fmt: skip
+    assert re.findall(r"^(\S.*):$", text, re.MULTILINE) == [*titles, "Help"]
+    for title in titles:
+        part = text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        named = re.findall(r"^  (--\S+)(?: (\S+))? ", part, re.MULTILINE)
+        assert named == [(s.flag, s.metavar) for s in SETTINGS if s.section == title]

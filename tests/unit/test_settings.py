@@ -132,10 +132,10 @@ def test_bad_value_is_one_line_that_names_it(setting):
         (problem,) = caught.value.problems
         assert problem.startswith(f"{setting.variable}: ")
         assert "\n" not in problem
-        if setting.masked("x") == "***":
+        if setting.redact("x") == "***":
             assert text not in problem
         else:
-            shown = setting.masked(text.splitlines()[-1] if text else text)
+            shown = setting.redact(text.splitlines()[-1] if text else text)
             assert repr(shown) in problem or shown in problem
 
 
@@ -242,7 +242,9 @@ def test_port_of_ones_own_beside_injected_variables_holds():
 
 
 def test_client_key_needs_its_certificate():
-    with pytest.raises(ConfigurationError, match=r"PINGSTATE_CLIENT_KEY: it needs"):
+    with pytest.raises(
+        ConfigurationError, match=r"^PINGSTATE_CLIENT_KEY: requires PINGSTATE_CLIENT_CERT$"
+    ):
         load_settings({"PINGSTATE_CLIENT_KEY": PEM})
 
 
@@ -251,6 +253,15 @@ def test_every_setting_has_a_flag_that_help_shows_with_its_variable():
     for setting in SETTINGS:
         assert setting.flag in text
         assert setting.variable in text
+
+
+def test_bad_line_of_several_is_named_by_its_number():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_HEADER": "X-A: 1\n\nhunter2\nX-B: 2\nb c: 3"})
+    assert caught.value.problems == [
+        "PINGSTATE_HEADER: line 3: *** is not 'Name: value' (a header's name)",
+        "PINGSTATE_HEADER: line 5: *** is not 'Name: value' (a header's name)",
+    ]
 
 
 def test_key_that_is_encrypted_or_of_another_certificate_is_an_error_at_once(tmp_path):

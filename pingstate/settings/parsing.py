@@ -1,0 +1,184 @@
+"""From a setting's text to its value, and to what anyone may read of it.
+
+A parser raises InvalidValueError, whose `expected` says what would do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from pingstate.imports import load
+from pingstate.values import (
+    InvalidValueError,
+    validate_basic_auth,
+    validate_choice,
+    validate_header,
+)
+
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def integer(validate: Callable[[int], int]) -> Callable[[str], int]:
+    """A parser for a whole number; `validate` refuses what is none."""
+
+    def parse(text: str) -> int:
+        digits = text.strip()
+        value: Any = int(digits) if re.fullmatch("-?[0-9]{1,9}", digits) else text
+        return validate(value)
+
+    return parse
+
+
+def number(validate: Callable[[float], float]) -> Callable[[str], float]:
+    """A parser for a number; `validate` refuses what is none."""
+
+    def parse(text: str) -> float:
+        try:
+            value: Any = float(text)
+        except ValueError:
+            value = text
+        return validate(value)
+
+    return parse
+
+
+def choice(words: Collection[str]) -> Callable[[str], str]:
+    """A parser for one of several words, in any case."""
+    return lambda text: validate_choice(text, words, "")
+
+
+def choices(words: Collection[str], what: str) -> Callable[[str], tuple[str, ...]]:
+    """A parser for some of several words, in any case and separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",")))
+        if not set(found) <= set(words):
+            raise InvalidValueError("", text, f"{what} separated by commas, of {', '.join(words)}")
+        return found
+
+    return parse
+
+
+def switch(text: str) -> bool:
+    """On or off."""
+    word = text.lower()
+    if word not in (*_YES, *_NO):
+        raise InvalidValueError("", text, f"one of {', '.join(_YES)} or {', '.join(_NO)}")
+    return word in _YES
+
+
+def header(text: str) -> tuple[str, str]:
+    """`Name: value`."""
+    name, colon, value = text.partition(":")
+    try:
+        return validate_header(name.rstrip(" \t") if colon else "", value)
+    except InvalidValueError as exc:
+        raise InvalidValueError("", text, f"'Name: value' ({exc.expected})") from None
+
+
+def user_password(text: str) -> tuple[str, str]:
+    """`user:password`."""
+    pair: Any = tuple(text.split(":", 1))
+    return validate_basic_auth(pair)
+
+
+def readable_file(text: str) -> str:
+    """The path of a file that this process may read."""
+    try:
+        with Path(text).open("rb"):
+            return text
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "no such path"
+        raise InvalidValueError("", text, f"a file that can be read ({reason})") from None
+
+
+def ca_file(text: str) -> str:
+    """The path of a PEM file of certificates."""
+    import ssl  # noqa: PLC0415  # few configurations need it
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(readable_file(text))
+    except ssl.SSLError as exc:
+        expected = f"a PEM file of certificates ({exc.reason or exc})"
+        raise InvalidValueError("", text, expected) from None
+    return text
+
+
+def key_pair_problem(certificate: str, key: str | None) -> str | None:
+    """What a client certificate and its key are not; None for a pair that can be used."""
+    import ssl  # noqa: PLC0415  # few configurations need it
+
+    try:
+        # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "reason", None) or exc
+        return f"not a PEM file of a certificate with a matching unencrypted key ({reason})"
+    return None
+
+
+def importable(text: str) -> str:
+    """The `module:attribute` of an object that can be imported."""
+    try:
+        load(text)
+    except ValueError as exc:
+        reason = str(exc).partition(" can't be loaded: ")[2] or exc
+        raise InvalidValueError("", text, f"importable as module:attribute ({reason})") from None
+    return text
+
+
+_ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "e": 27}
+
+
+def escaped(text: str) -> bytes:
+    """Bytes, with escapes as in C."""
+
+    def byte(found: re.Match[bytes]) -> bytes:
+        escape = found[1].decode("utf-8", "replace")
+        if escape[:1] == "x" and len(escape) > 1:
+            return bytes([int(escape[1:], 16)])
+        if re.fullmatch("[0-7]{1,3}", escape) and int(escape, 8) < 256:
+            return bytes([int(escape, 8)])
+        if escape in _ESCAPES:
+            return bytes([_ESCAPES[escape]])
+        if escape in ("\\", "'", '"', "?"):
+            return escape.encode()
+        expected = "text with escapes as in C, such as \\r\\n, \\t, \\x00 or \\\\"
+        raise InvalidValueError("", text, expected, secret=True)
+
+    return re.sub(
+        rb"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.|\Z)",
+        byte,
+        text.encode("utf-8", "surrogateescape"),
+        flags=re.DOTALL,
+    )
+
+
+# -- what may be shown -----------------------------------------------------------------------------
+
+
+def redact_nothing(text: str) -> str:
+    """All of it."""
+    return text
+
+
+def redact(_: str) -> str:
+    """Nothing of it."""
+    return "***"
+
+
+def redact_userinfo(text: str) -> str:
+    """An address without what a URL has before its @."""
+    return f"***@{text.rpartition('@')[2]}" if "@" in text else text
+
+
+def redact_query(text: str) -> str:
+    """A path without its query."""
+    path, mark, _ = text.partition("?")
+    return f"{path}?***" if mark else path
