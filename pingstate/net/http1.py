@@ -7,19 +7,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
+from pingstate.net.fields import parse_content_length, parse_transfer_codings, read_fields
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
@@ -28,7 +27,7 @@ from pingstate.text import excerpt
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
 MAX_HEAD_BYTES = 98_304
 _MAX_LINE = 65536
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
@@ -42,10 +41,48 @@ class Hop(NamedTuple):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose status line is RFC 9112's, and whose interim statuses are all skipped.
+    """http.client's answer, whose body it reads, with a head that is read by RFC 9112.
 
-    http.client takes any number for a status, +2_00 as well, and skips 100 alone (RFC 9110, 15.2).
+    http.client takes any number for a status, +2_00 as well, skips 100 alone of the interim
+    statuses, takes a line that is no field for the end of the head, and at most 100 lines.
     """
+
+    fields: HTTPHeaderDict
+    content_length: int | None = None  # None: not said
+    codings = ""  # of the content and of its transfer, that are left to be decoded
+
+    def __init__(self, stream: Any, method: str) -> None:
+        super().__init__(stream, method=method)
+        self._bodiless = method == "HEAD"
+
+    def begin(self, **_: Any) -> None:
+        """Read the head of the final answer."""
+        interim = True
+        while interim:
+            version, status, reason = self._read_status()
+            self.fields = read_fields(self.fp)
+            interim = 100 <= status <= 199 and status != 101  # RFC 9110, 15.2
+        self.code = self.status = status
+        self.version, self.reason = int(version.replace(".", "")), reason.strip()
+        self.version_text = version
+        self.will_close = True
+        self.chunked, self.chunk_left, self.length = False, None, None
+        # RFC 9112, 6.3
+        codings = parse_transfer_codings(self.fields)
+        bodiless = self._bodiless or status in {101, 204, 304}
+        try:
+            self.content_length = parse_content_length(self.fields)
+        except CheckFailedError:
+            if not bodiless and not codings:
+                raise
+        if bodiless:
+            self.length = 0
+        elif codings:
+            self.chunked = codings[-1] == "chunked"
+        else:
+            self.length = self.content_length
+        coded = [self.fields.get("Content-Encoding", ""), *codings]
+        self.codings = ", ".join(coding for coding in coded if coding not in {"", "chunked"})
 
     def _read_status(self) -> tuple[str, int, str]:
         line = self.fp.readline(_MAX_LINE + 1)
@@ -54,9 +91,7 @@ class _Response(http.client.HTTPResponse):
         found = _STATUS_LINE.fullmatch(line)
         if found is None or len(line) > _MAX_LINE:
             raise CheckFailedError(f"not an HTTP answer: {excerpt(line[:512])}")
-        status = int(found[2])
-        interim = 100 <= status <= 199 and status != 101
-        return found[1].decode(), 100 if interim else status, (found[3] or b"").decode("latin-1")
+        return found[1].decode(), int(found[2]), (found[3] or b"").decode("latin-1")
 
     def _read_next_chunk_size(self) -> int:
         # http.client takes any number here as well, -1 and 0x5 among them (RFC 9112, 7.1).
@@ -67,25 +102,51 @@ class _Response(http.client.HTTPResponse):
         return int(found[1], 16)
 
 
-class _Connection(HTTPConnection):
-    """urllib3's connection over a socket of ours that is already open."""
+class _RawResponse(HTTPResponse):
+    """urllib3's response, whose `headers` are what it needs, and `fields` those that came."""
 
-    response_class = _Response
+    fields: HTTPHeaderDict
+
+
+class _Connection(HTTPConnection):
+    """urllib3's connection for one request over a socket of ours that is already open."""
 
     def __init__(
-        self, *args: Any, stream: DeadlineSocket | TLSStream, deadline: Deadline, **kwargs: Any
+        self,
+        *args: Any,
+        stream: DeadlineSocket | TLSStream,
+        method: str,
+        attempt: Attempt,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sock = stream  # as much of a socket as is looked at
-        self._stream = stream
-        self._deadline = deadline
+        self._method = method
+        self._attempt = attempt
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
-        self._deadline.start_phase("response")
-        response = super().getresponse()
-        # http.client takes the end of the stream for the end of the head.
-        if self._stream.eof:
-            raise CheckFailedError("the answer's head was cut off")
+    def getresponse(self) -> _RawResponse:  # type: ignore[override]  # as urllib3 has it
+        self._attempt.deadline.start_phase("response")
+        answer = _Response(self.sock, self._method)
+        answer.begin()
+        self._attempt.status = answer.status
+        self._attempt.version = answer.version_text
+        length = answer.content_length
+        self._attempt.content_length = -1 if length is None else length
+        # It has ways of its own with fields that contradict each other.
+        told = {"Content-Length": str(answer.length)} if answer.length is not None else {}
+        if answer.codings:
+            told["Content-Encoding"] = answer.codings
+        response = _RawResponse(
+            body=answer,
+            headers=told,
+            status=answer.status,
+            version=answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            original_response=answer,
+            request_method=self._method,
+        )
+        response.fields = answer.fields
         return response
 
 
@@ -108,7 +169,8 @@ class _Adapter(HTTPAdapter):
         """The answer without its cookies, which cost MiB where a head is full of them."""
         response = requests.Response()
         response.status_code = resp.status
-        response.headers = CaseInsensitiveDict(resp.headers)
+        # As good a mapping, and it has each line of a field as well.
+        response.headers = cast("_RawResponse", resp).fields  # type: ignore[assignment]
         response.raw = resp
         response.request = req
         return response
@@ -133,13 +195,11 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[reques
             )
         deadline.start_phase("send")
         deadline.limit_bytes(MAX_HEAD_BYTES)
-        pool = HTTPConnectionPool("localhost", hop.port, stream=stream, deadline=deadline)
+        pool = HTTPConnectionPool(
+            "localhost", hop.port, stream=stream, method=hop.request.method, attempt=attempt
+        )
         pool.ConnectionCls = _Connection
         response = _Adapter(pool).send(hop.request, stream=True)
-        attempt.status = response.status_code
-        attempt.version = {10: "1.0", 11: "1.1"}.get(response.raw.version)
-        length = response.headers.get("Content-Length", "")
-        attempt.content_length = int(length) if length.isdecimal() and len(length) < 19 else -1
         with response:
             yield response
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:

@@ -74,3 +74,37 @@ def https_server(certificate, ca=None, alpn=None):
         finally:
             server.shutdown()
             thread.join()
+
+
+def read_request(sock):
+    """The head of a request, and of its body what its Content-Length says."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            return data
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            while len(body) < int(line.split(b":")[1]):
+                body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@contextlib.contextmanager
+def answering(*answers):
+    """A server of HTTP that gives one of `answers` to each request, the last one for ever.
+
+    An answer is bytes or a function of the request's bytes. Yields the port and what was asked.
+    """
+    asked = []
+
+    def talk(sock):
+        request = read_request(sock)
+        asked.append(request)
+        answer = answers[min(len(asked), len(answers)) - 1]
+        sock.sendall(answer(request) if callable(answer) else answer)
+
+    with talker(talk) as (_, port):
+        yield port, asked

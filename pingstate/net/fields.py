@@ -1,0 +1,65 @@
+"""The fields of a head, read line by line, and what they say of the body (RFC 9112, 5 and 6)."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+from urllib3 import HTTPHeaderDict
+
+from pingstate.net.errors import CheckFailedError
+from pingstate.values import TOKEN
+
+_FRAMING = frozenset({"contentlength", "transferencoding"})
+_MOST = 10**18  # bytes: a length that nobody waits for
+
+
+def read_fields(stream: BinaryIO) -> HTTPHeaderDict:
+    """The fields up to the empty line, read from `stream` and no further.
+
+    A line that is no field, with what is folded into it, is skipped alone; where it may have told
+    how long the body is, the answer can't be read. Values are as Latin-1, each line of a field by
+    itself in `getlist(name)`. Raises CheckFailedError, OSError.
+    """
+    lines: list[tuple[str, list[str]]] = []
+    # A line that begins with a blank continues the one before it (5.2), if that is one (2.2).
+    continued: list[str] = []
+    while True:
+        raw = stream.readline()
+        if raw[-1:] != b"\n":
+            raise CheckFailedError("the answer's head was cut off")
+        # RFC 9110, 5.5: a bare CR and NUL are dangerous, and count as blanks.
+        line = raw.decode("latin-1").rstrip("\r\n").replace("\r", " ").replace("\0", " ")
+        if not line and raw in {b"\r\n", b"\n"}:
+            break
+        if line[:1] in {" ", "\t"}:
+            continued.append(line)
+            continue
+        name, colon, value = line.partition(":")
+        continued = [value]
+        if colon and TOKEN.fullmatch(name):
+            lines.append((name, continued))
+        elif re.sub("[^a-z]", "", name.lower()) in _FRAMING:
+            raise CheckFailedError("the answer's head is malformed: its length can't be told")
+    fields = HTTPHeaderDict()
+    for name, values in lines:
+        fields.add(name, " ".join(part.strip(" \t") for part in values).strip(" \t"))
+    return fields
+
+
+def parse_content_length(fields: HTTPHeaderDict) -> int | None:
+    """Bytes of the body, None where it is not said. Raises CheckFailedError (RFC 9112, 6.3)."""
+    value = fields.get("Content-Length")
+    if value is None:
+        return None
+    lengths = {length.strip(" \t") for length in value.split(",")}
+    if len(lengths) != 1 or not re.fullmatch("[0-9]+", length := lengths.pop()):
+        raise CheckFailedError("the answer's head is malformed: its Content-Length is no number")
+    digits = length.lstrip("0") or "0"
+    return int(digits) if len(digits) < len(str(_MOST)) else _MOST
+
+
+def parse_transfer_codings(fields: HTTPHeaderDict) -> list[str]:
+    """The transfer codings in lower case, the outermost last; `identity` (RFC 2616) is none."""
+    codings = fields.get("Transfer-Encoding", "").lower().split(",")
+    return [coding for coding in map(str.strip, codings) if coding not in {"", "identity"}]
