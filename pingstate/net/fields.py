@@ -21,30 +21,28 @@ def read_fields(stream: BinaryIO) -> HTTPHeaderDict:
     how long the body is, the answer can't be read. Values are as Latin-1, each line of a field by
     itself in `getlist(name)`. Raises CheckFailedError, OSError.
     """
-    lines: list[tuple[str, list[str]]] = []
+    fields = HTTPHeaderDict()
     # A line that begins with a blank continues the one before it (5.2), if that is one (2.2).
-    continued: list[str] = []
+    name, parts = "", [""]
     while True:
         raw = stream.readline()
         if raw[-1:] != b"\n":
             raise CheckFailedError("the answer's head was cut off")
         # RFC 9110, 5.5: a bare CR and NUL are dangerous, and count as blanks.
         line = raw.decode("latin-1").rstrip("\r\n").replace("\r", " ").replace("\0", " ")
-        if not line and raw in {b"\r\n", b"\n"}:
-            break
         if line[:1] in {" ", "\t"}:
-            continued.append(line)
+            parts.append(line)
             continue
-        name, colon, value = line.partition(":")
-        continued = [value]
-        if colon and TOKEN.fullmatch(name):
-            lines.append((name, continued))
+        if TOKEN.fullmatch(name):
+            fields.add(name, " ".join(part.strip(" \t") for part in parts).strip(" \t"))
         elif re.sub("[^a-z]", "", name.lower()) in _FRAMING:
             raise CheckFailedError("the answer's head is malformed: its length can't be told")
-    fields = HTTPHeaderDict()
-    for name, values in lines:
-        fields.add(name, " ".join(part.strip(" \t") for part in values).strip(" \t"))
-    return fields
+        if raw in {b"\r\n", b"\n"}:
+            return fields
+        name, colon, value = line.partition(":")
+        parts = [value]
+        if not colon:
+            name = ""
 
 
 def parse_content_length(fields: HTTPHeaderDict) -> int | None:

@@ -1059,6 +1059,7 @@ for name, headers in {
     "length-of-nothing": b"Content-Length:\r\n",
     "folds-only": b" folded\r\n" * 9000,
     "13000-lines": b"X: 1\r\n" * 13_000,
+    "9000-names": b"".join(b"%x:1\r\n" % number for number in range(9000, 18_000)),
     "no-colon": b"Content-Length 4\r\n",
     "no-name": b": 4\r\n",
     "zero-bytes": b"X-\0: \0\0\r\n",
