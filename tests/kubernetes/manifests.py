@@ -94,7 +94,7 @@ def environment(objects: list[Object], template: Object, container: Object) -> d
 
 def content(one: Object) -> dict[str, str]:
     """What a ConfigMap or a Secret holds."""
-    data: dict[str, str] = one.get("data", {})
+    data: dict[str, str] = dict(one.get("data", {}))
     if one["kind"] == "Secret":
         data = {name: base64.b64decode(text).decode() for name, text in data.items()}
     data |= one.get("stringData", {})
