@@ -125,10 +125,7 @@ class Monitor:
         self._check_lock = threading.Lock()
         # Held while the thread is started or stopped.
         self._lifecycle_lock = threading.Lock()
-        self._notifier = self._create_notifier()
-
-    def _create_notifier(self) -> Notifier | None:
-        return None if self._callback is None else Notifier(self._callback)
+        self._notifier = None if self._callback is None else Notifier(self._callback)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -160,10 +157,7 @@ class Monitor:
         """
         with self._lifecycle_lock:
             thread, self._thread = self._thread, None
-            notifier, self._notifier = self._notifier, self._create_notifier()
             self._stop.set()
-            if notifier is not None:
-                notifier.close()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 

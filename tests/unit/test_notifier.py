@@ -18,7 +18,6 @@ def test_transitions_are_told_in_order_on_another_thread():
     notifier = Notifier(lambda *told_: told.append((*told_, threading.current_thread().name)))
     for word in ("a", "b", "c"):
         notifier.notify("x", word, OK)
-    notifier.close()
     wait_until(lambda: len(told) == 3)
     assert told == [("x", word, OK, "pingstate-callback") for word in ("a", "b", "c")]
 
@@ -27,11 +26,10 @@ def test_no_thread_before_the_first_transition_and_none_after_the_last():
     notifier = Notifier(lambda *_: None)
     assert callback_threads() == []
     notifier.notify("x", "y", OK)
-    notifier.close()
     wait_until(lambda: callback_threads() == [])
 
 
-def test_what_waits_is_told_after_close():
+def test_what_waits_is_told_after_a_callback_that_took_long():
     release, told = threading.Event(), []
 
     def held(_old, new, _result):
@@ -41,7 +39,6 @@ def test_what_waits_is_told_after_close():
     notifier = Notifier(held)
     for word in ("a", "b"):
         notifier.notify("x", word, OK)
-    notifier.close()
     release.set()
     wait_until(lambda: told == ["a", "b"])
     wait_until(lambda: callback_threads() == [])
@@ -58,7 +55,6 @@ def test_callback_that_blocks_blocks_nobody_and_what_is_dropped_is_logged(caplog
     for number in range(150):
         notifier.notify("x", str(number), OK)
     assert "on_transition is blocked; dropped x -> 149" in caplog.text
-    notifier.close()
     release.set()
     wait_until(lambda: callback_threads() == [])
     assert told[:100] == [str(number) for number in range(100)]
@@ -75,7 +71,6 @@ def test_callback_that_raises_is_logged_and_called_again(caplog):
     notifier = Notifier(bad)
     for word in ("a", "b"):
         notifier.notify("x", word, OK)
-    notifier.close()
     wait_until(lambda: callback_threads() == [])
     assert told == ["a", "b"]
     assert caplog.text.count("on_transition raised SystemExit: no") == 2
