@@ -7,10 +7,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
 from typing import Any
 
 from pingstate.healthcheck import healthcheck
+from pingstate.output import protect_standard_streams
 from pingstate.settings import (
     SETTINGS,
     ConfigurationError,
@@ -23,9 +23,7 @@ from pingstate.settings import (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `pingstate`: ends by SystemExit, with code 2 for what can't be used."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    protect_standard_streams()
     try:
         if given == ["healthcheck"]:
             healthcheck({})
@@ -125,6 +123,9 @@ def _run(flags: Mapping[str, str]) -> None:
 
 def _serve(flags: Mapping[str, str]) -> None:
     """Become gunicorn's arbiter, in this process."""
+    from pingstate.queued_output import QueuedOutput  # noqa: PLC0415  # only a server goes on after it
+
+    protect_standard_streams(QueuedOutput)
     for setting in SETTINGS:
         if setting.name in flags:
             os.environ[setting.variable] = flags[setting.name]

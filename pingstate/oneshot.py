@@ -7,51 +7,100 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
+import traceback
 from dataclasses import replace
 
 from pingstate.factory import monitor_of, probe_of
+from pingstate.monitor.monitor import Monitor
 from pingstate.probes.base import ProbeResult
-from pingstate.settings import LoadedSettings
+from pingstate.settings import LoadedSettings, Settings
+from pingstate.text import describe
+
+# sysexits.h: an error inside the program, and so no answer about the target.
+EX_SOFTWARE = 70
 
 
 def check_here(loaded: LoadedSettings) -> int:
     """The modes without a server: check in this process, and say by the exit code what came."""
     settings = loaded.settings
     # As PID 1 a process ignores a signal that it has no handler for.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: os._exit(128 + received))
     # What there is to say is printed here, each thing once.
     logging.disable()
     for warning in loaded.warnings:
         print(f"pingstate: {warning}", file=sys.stderr)
-    if settings.once:
-        monitor = monitor_of(settings)
-        result = monitor.check_now()
-        print(_line(monitor.name, monitor.state, result))
-        return 0 if result.ok else 1
+    return _check_once(settings) if settings.once else _wait(loaded)
 
+
+def _check_once(settings: Settings) -> int:
+    monitor = monitor_of(settings)
+    try:
+        result = monitor.check_now()
+    except Exception as exc:  # noqa: BLE001  # our own: what a custom probe raises is a result
+        traceback.print_exc()
+        print(f"{monitor.name} was not checked: internal error of pingstate: {describe(exc)}")
+        return EX_SOFTWARE
+    print(_line(monitor.name, monitor.state, result))
+    return 0 if result.ok else 1
+
+
+def _wait(loaded: LoadedSettings) -> int:
+    settings = _pace(loaded)
     seconds = settings.wait or 0.0
-    if settings.probe is None and getattr(probe_of(settings), "timeout", 0.0) >= seconds:
-        # So that the last check ends before the time is over, and its reason can be told.
-        settings = replace(settings, timeout=seconds * 0.9)
     changes: queue.SimpleQueue[tuple[str, str, ProbeResult]] = queue.SimpleQueue()
     monitor = monitor_of(settings, on_transition=lambda *change: changes.put(change))
     ready = " or ".join(settings.ready_states)
     if sys.stderr.isatty():
         print(f"waiting {seconds:g} s for {monitor.name} to be {ready}", file=sys.stderr)
-    until = time.monotonic() + seconds
+    end = time.monotonic() + seconds
     state = monitor.state
     monitor.start()
+    looked_last = False
     while state not in settings.ready_states:
+        last = monitor.stats().last
+        # Early enough for one more answer, if it comes as fast as the last one.
+        lead = min(max(2 * ((last and last.latency_ms) or 0.0) / 1000, 0.1), seconds / 10)
+        until = end if looked_last else end - lead
         try:
             _, state, result = changes.get(timeout=max(until - time.monotonic(), 0.0))
         except queue.Empty:
-            last = monitor.stats().last
-            late = f"not {ready} after {seconds:g} s: "
-            print(late + _line(monitor.name, monitor.state, last))
+            if not looked_last:
+                looked_last = True
+                threading.Thread(target=monitor.check_now, daemon=True).start()
+                continue
+            print(f"not {ready} after {seconds:g} s: {_last_line(monitor)}")
             return 124
-        print(_line(monitor.name, state, result), flush=True)
+        print(_line(monitor.name, state, result))
     return 0
+
+
+def _pace(loaded: LoadedSettings) -> Settings:
+    """The settings at a pace fit for waiting."""
+    settings = loaded.settings
+    seconds = settings.wait or 0.0
+    slowest = seconds / 10
+    interval = settings.interval if loaded.sources["interval"] != "default" else 1.0
+    settings = replace(
+        settings,
+        interval=min(interval, slowest),
+        fast_interval=settings.fast_interval and min(settings.fast_interval, slowest),
+        # Nobody else's checks are to be spread.
+        jitter=0.0,
+    )
+    if settings.probe is None and getattr(probe_of(settings), "timeout", 0.0) >= seconds:
+        # So that the last check ends before the time is over, and its reason can be told.
+        settings = replace(settings, timeout=seconds * 0.9)
+    return settings
+
+
+def _last_line(monitor: Monitor) -> str:
+    snapshot = monitor.snapshot()
+    if snapshot["last_event"] == "error":
+        return f"{monitor.name} is {snapshot['state']}: {snapshot['last_detail']}"
+    return _line(monitor.name, monitor.state, monitor.stats().last)
 
 
 def _line(name: str, state: str, result: ProbeResult | None) -> str:

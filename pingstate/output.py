@@ -1,0 +1,88 @@
+"""Standard output and error whose failures change nothing: the exit code is the answer."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> bool:
+    """Write all of `data`, blocking while there is no room; whether it could be written."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # another process that shares the pipe made it non-blocking
+            import select  # noqa: PLC0415  # seldom needed
+
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
+        except OSError:
+            return False
+    return True
+
+
+class Output(io.RawIOBase):
+    """A descriptor for a text stream: what can't be written is lost, without an error."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.name = self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer, as its base
+        write_all(self._descriptor, data)
+        return len(data)
+
+
+def protect_standard_streams(create: type[Output] = Output) -> None:
+    """Put an `Output` under `sys.stdout` and `sys.stderr`, unless others have replaced them.
+
+    A full disk, a closed pipe, a closed descriptor or a character that the encoding lacks then
+    raises nothing, neither now nor when the interpreter flushes at its end.
+    """
+    _occupy_standard_descriptors()
+    for name, original, descriptor in (
+        ("stdout", sys.__stdout__, 1),
+        ("stderr", sys.__stderr__, 2),
+    ):
+        stream = getattr(sys, name)
+        ours = isinstance(getattr(stream, "buffer", None), Output)
+        if stream is original or ours:
+            if stream is not None:
+                stream.flush()
+            setattr(sys, name, create_stream(create(descriptor), stream))
+
+
+def create_stream(output: Output, like: io.TextIOBase | None = None) -> io.TextIOWrapper:
+    """A text stream over `output` that writes line by line, in the encoding of `like`."""
+    encoding = getattr(like, "encoding", None) or "utf-8"
+    return io.TextIOWrapper(
+        output,  # as with `python -u`, nothing is between
+        encoding=encoding,
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open what is closed of 0, 1 and 2: the next socket would get the number, and our lines."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            try:
+                # The lowest number that is free: the one that was found closed.
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            except OSError:
+                return

@@ -1,0 +1,100 @@
+"""Output that no reader can stall: a thread of its own writes, and lines may be lost."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from pingstate.output import Output, write_all
+
+# Bytes that may wait for a reader.
+_MAX_PENDING = 65536
+# Seconds that what waits is given when the process ends, or is about to fork.
+_LAST_CHANCE = 0.3
+
+
+class QueuedOutput(Output):
+    """A descriptor whose writer never waits for the reader.
+
+    A thread writes what is queued, and lives while there is something to write. O_NONBLOCK would
+    do without, but all processes that have the pipe share it. What finds 64 KiB waiting, or can't
+    be written, is lost; the number of lines lost is told by `describe_loss` before the next text
+    that gets through. Thread-safe, and usable on both sides of a fork.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.describe_loss: Callable[[int], str] = _describe_loss
+        self._reset()
+        os.register_at_fork(before=self._drain, after_in_child=self._reset)
+        atexit.register(self._drain)
+
+    def _reset(self) -> None:
+        # The parent's thread writes what it has queued, and is not there after a fork.
+        self._changed = threading.Condition()
+        self._pending: deque[bytes] = deque()
+        self._size = 0
+        self._lost = 0
+        self._running = False
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer, as its base
+        chunk = bytes(data)
+        with self._changed:
+            if self._pending and self._size + len(chunk) > _MAX_PENDING:
+                self._lost += chunk.count(b"\n")
+                return len(chunk)
+            if self._lost:
+                self._append(self.describe_loss(self._lost).encode())
+                self._lost = 0
+            self._append(chunk)
+            if not self._running:
+                self._running = True
+                try:
+                    threading.Thread(target=self._run, name="pingstate-log", daemon=True).start()
+                except RuntimeError:  # no thread starts any more: the interpreter is ending
+                    self._write_without_thread()
+        return len(chunk)
+
+    def _append(self, chunk: bytes) -> None:
+        self._pending.append(chunk)
+        self._size += len(chunk)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._pending:
+                    self._running = False
+                    self._changed.notify_all()
+                    return
+                # It waits until it is written, so that what comes meanwhile is counted with it.
+                chunk = self._pending[0]
+            written = write_all(self._descriptor, chunk)
+            with self._changed:
+                self._pending.popleft()
+                self._size -= len(chunk)
+                if not written:
+                    self._lost += chunk.count(b"\n")
+
+    def _write_without_thread(self) -> None:
+        self._running = False
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while self._pending:
+            chunk = self._pending.popleft()
+            # A pipe that says it has room takes so much at once (pipe(7)).
+            for at in range(0, len(chunk), select.PIPE_BUF):
+                if poll.poll(0):
+                    write_all(self._descriptor, chunk[at : at + select.PIPE_BUF])
+        self._size = 0
+
+    def _drain(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, _LAST_CHANCE)
+
+
+def _describe_loss(lines: int) -> str:
+    return f"pingstate: {lines} lines were lost, for nobody read them in time\n"
