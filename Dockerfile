@@ -16,13 +16,12 @@ RUN if [ -n "$EXTRA_CA" ]; then printf '\n%s\n' "$EXTRA_CA" >> "$SSL_CERT_FILE";
 RUN python=$(command -v python3.15 || command -v python3) \
     && "$python" -m venv /tools && "$python" -m venv --without-pip /opt/pingstate
 
-# The dependencies in a layer of their own: it is kept while only the package changes.
+# The dependencies, each by its hash, in a layer of their own: it is kept while only the package changes.
 WORKDIR /src
-COPY pyproject.toml ./
-RUN /tools/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > /tmp/dependencies \
-    && /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile -r /tmp/dependencies
+COPY .docker/requirements.txt ./
+RUN /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile --require-hashes -r requirements.txt
 COPY . ./
-RUN /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile . \
+RUN /tools/bin/pip --python /opt/pingstate/bin/python install --no-compile --no-deps . \
     && /opt/pingstate/bin/python .docker/rootfs.py /rootfs
 
 FROM scratch

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Set everything up, then run it: `run.py demo`, `run.py test [pytest arguments]`, `run.py setup`.
 
+`run.py versions [3.X ...]` runs the unit tests on other Pythons, `run.py lock` renews the lock files.
+
 Needs Python 3.10 and nothing else. What is there is used: a Docker engine that answers, its compose
 plugin, images that are present or can be pulled. Only root on Debian gets a missing engine
 installed; where no image registry answers, images are made there from Debian packages.
@@ -25,6 +27,8 @@ from tests.provision.commands import ROOT, SetupError, output, run, say, wait_un
 from tests.provision.engine import ensure_compose, ensure_engine
 from tests.provision.environment import PYTHON, ensure_tools, ensure_venv
 from tests.provision.images import STAND_IN, TARGETS, build_arguments, ensure_image
+from tests.provision.locks import lock
+from tests.provision.versions import run_versions
 
 COMPOSE_ENV = ROOT / ".env"
 ENV_NOTE = "# Written by tests/run.py, where no image registry answered."
@@ -101,27 +105,57 @@ def needs_engine(pytest_arguments: list[str]) -> bool:
     return expression.strip() != "kubernetes" and "not container" not in expression
 
 
+# A tracer would distort what the others measure.
+COVERED = ("tests/unit", "tests/processes", "tests/project")
+
+
+def test(arguments: list[str]) -> int:
+    """Run pytest with these arguments; without any that choose tests, hold the coverage as well."""
+    if arguments not in ([], ["-m", "not container"]):
+        return subprocess.run(
+            [PYTHON, "-m", "pytest", *arguments], cwd=ROOT, check=False
+        ).returncode
+    coverage = (PYTHON, "-m", "coverage")
+    rest = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").iterdir()
+        if path.is_dir() and f"tests/{path.name}" not in COVERED and any(path.glob("test_*.py"))
+    )
+    commands: list[tuple[str | Path, ...]] = [
+        (*coverage, "erase"),
+        (*coverage, "run", "-m", "pytest", *arguments, *COVERED),
+        (PYTHON, "-m", "pytest", *arguments, *rest),
+        (*coverage, "combine", "--quiet"),
+        (*coverage, "report", "--skip-covered", "--skip-empty"),
+    ]
+    codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands]
+    return next((code for code in codes if code), 0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=("demo", "test", "setup"))
+    parser.add_argument("command", choices=("demo", "test", "setup", "versions", "lock"))
     arguments, rest = parser.parse_known_args()
-    if rest and arguments.command != "test":
+    if rest and arguments.command not in ("test", "versions"):
         parser.error(f"unknown: {' '.join(rest)}")
     try:
-        if needs_engine(rest):
-            setup(("nginx",) if arguments.command == "demo" else TARGETS)
-        else:
+        if arguments.command in ("versions", "lock") or not needs_engine(rest):
             with one_at_a_time():
                 ensure_venv()
+        else:
+            setup(("nginx",) if arguments.command == "demo" else TARGETS)
         if arguments.command == "demo":
             demo()
+        elif arguments.command == "lock":
+            lock()
+        elif arguments.command == "versions":
+            return run_versions(rest)
         elif arguments.command == "test":
             ensure_tools()
+            return test(rest)
     except SetupError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    if arguments.command == "test":
-        return subprocess.run([PYTHON, "-m", "pytest", *rest], cwd=ROOT, check=False).returncode
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -34,7 +34,7 @@ Waits = dict[str, Callable[[], Measured]]
 def measurements(request: pytest.FixtureRequest) -> Iterator[Waits]:
     """The measurements of the modes that were selected, under way."""
     selected = [
-        item.callspec.params["case"]
+        cast("Case", item.callspec.params["case"])
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and item.originalname == test_hostile_target_is_judged_right_and_on_time.__name__

@@ -12,11 +12,14 @@ from tests.provision.debian import apt_install, may_install
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
+# Which versions of the tools, and of what they need.
+TOOLS_LOCK = ROOT / "tests/requirements.txt"
 
 
 def ensure_venv() -> None:
     """Keep the environment for development in .venv, made again only when its needs change."""
-    needs = (ROOT / "pyproject.toml").read_bytes() + platform.python_version().encode()
+    needs = (ROOT / "pyproject.toml").read_bytes() + TOOLS_LOCK.read_bytes()
+    needs += platform.python_version().encode()
     stamp = VENV / ".made-from"
     digest = hashlib.sha256(needs).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
@@ -28,7 +31,7 @@ def ensure_venv() -> None:
     run(sys.executable, "-m", "venv", *(() if same_python else ("--clear",)), VENV)
     pip = (PYTHON, "-m", "pip", "install", "-qq")
     run(*pip, "pip>=25.1")  # the first that knows dependency groups
-    run(*pip, "--editable", ".", "--group", "dev", cwd=ROOT)
+    run(*pip, "--editable", ".", "--group", "dev", "--constraint", TOOLS_LOCK, cwd=ROOT)
     stamp.write_text(digest)
 
 

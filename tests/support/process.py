@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from tests.support import ROOT
 from tests.support.client import free_port, get
@@ -30,12 +31,14 @@ class Sidecar:
             text=True,
             start_new_session=True,
         )
+        assert self.process.stdout is not None
+        self._stdout = self.process.stdout
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        for line in self.process.stdout:
+        for line in self._stdout:
             self.lines.append(line.rstrip("\n"))
 
     @property
@@ -45,8 +48,9 @@ class Sidecar:
     def get(self, path: str) -> tuple[int, str]:
         return get(f"http://127.0.0.1:{self.port}{path}")
 
-    def status(self) -> dict:
-        return json.loads(self.get("/status")[1])
+    def status(self) -> dict[str, Any]:
+        snapshot: dict[str, Any] = json.loads(self.get("/status")[1])
+        return snapshot
 
     def answers(self) -> bool:
         if self.process.poll() is not None:
@@ -79,7 +83,7 @@ class Sidecar:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
-        self.process.stdout.close()
+        self._stdout.close()
 
 
 def clean_environ(**environ: str) -> dict[str, str]:
@@ -90,7 +94,7 @@ def clean_environ(**environ: str) -> dict[str, str]:
 
 def run_pingstate(
     *arguments: str, timeout: float = TIMEOUT, **environ: str
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[str]:
     """Run `pingstate` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "pingstate", *arguments],

@@ -6,20 +6,28 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import trustme
 
 from tests.support.waiting import TIMEOUT
 
 
 @contextlib.contextmanager
-def talker(talk, family=socket.AF_INET, address=("127.0.0.1", 0)):
+def talker(
+    talk: Callable[[socket.socket], object],
+    family: int = socket.AF_INET,
+    address: Any = ("127.0.0.1", 0),
+) -> Iterator[Any]:
     """A server that gives each connection to `talk`."""
     server = socket.socket(family)
     server.bind(address)
     server.listen()
     stop = threading.Event()
 
-    def run():
+    def run() -> None:
         while not stop.is_set():
             try:
                 sock, _ = server.accept()
@@ -44,7 +52,8 @@ def talker(talk, family=socket.AF_INET, address=("127.0.0.1", 0)):
 
 
 @contextlib.contextmanager
-def https_server(certificate, ca=None, alpn=None):
+def https_server(certificate: trustme.LeafCert, ca: trustme.CA | None = None) -> Iterator[int]:
+    """An HTTPS server that answers OK; with `ca` it wants a client certificate of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     if ca is not None:
@@ -52,17 +61,17 @@ def https_server(certificate, ca=None, alpn=None):
         context.verify_mode = ssl.CERT_REQUIRED
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"OK")
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     class Server(ThreadingHTTPServer):
-        def handle_error(self, *_):
+        def handle_error(self, *_: object) -> None:
             """A handshake that the probe ended is what some tests are about."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
@@ -76,7 +85,7 @@ def https_server(certificate, ca=None, alpn=None):
             thread.join()
 
 
-def read_request(sock):
+def read_request(sock: socket.socket) -> bytes:
     """The head of a request, and of its body what its Content-Length says."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -93,14 +102,16 @@ def read_request(sock):
 
 
 @contextlib.contextmanager
-def answering(*answers):
+def answering(
+    *answers: bytes | Callable[[bytes], bytes],
+) -> Iterator[tuple[int, list[bytes]]]:
     """A server of HTTP that gives one of `answers` to each request, the last one for ever.
 
     An answer is bytes or a function of the request's bytes. Yields the port and what was asked.
     """
-    asked = []
+    asked: list[bytes] = []
 
-    def talk(sock):
+    def talk(sock: socket.socket) -> None:
         request = read_request(sock)
         asked.append(request)
         answer = answers[min(len(asked), len(answers)) - 1]

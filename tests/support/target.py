@@ -36,7 +36,7 @@ class Target:
 
             do_GET = do_HEAD = do_POST = answer  # noqa: N815  # the standard library's names
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
