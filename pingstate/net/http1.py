@@ -6,7 +6,7 @@ import http.client
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, cast
 
 import requests
@@ -102,8 +102,11 @@ class _Response(http.client.HTTPResponse):
         return int(found[1], 16)
 
 
-class _RawResponse(HTTPResponse):
-    """urllib3's response, whose `headers` are what it needs, and `fields` those that came."""
+class Answer(HTTPResponse):
+    """urllib3's response to be read by `read1()`; its `headers` are what urllib3 needs to know.
+
+    `fields` are those that came, each line of one by itself in `getlist()`.
+    """
 
     fields: HTTPHeaderDict
 
@@ -124,7 +127,7 @@ class _Connection(HTTPConnection):
         self._method = method
         self._attempt = attempt
 
-    def getresponse(self) -> _RawResponse:  # type: ignore[override]  # as urllib3 has it
+    def getresponse(self) -> Answer:  # type: ignore[override]  # as urllib3 has it
         self._attempt.deadline.start_phase("response")
         answer = _Response(self.sock, self._method)
         answer.begin()
@@ -136,7 +139,7 @@ class _Connection(HTTPConnection):
         told = {"Content-Length": str(answer.length)} if answer.length is not None else {}
         if answer.codings:
             told["Content-Encoding"] = answer.codings
-        response = _RawResponse(
+        response = Answer(
             body=answer,
             headers=told,
             status=answer.status,
@@ -163,21 +166,13 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, *_: Any) -> None:
         """Nothing: the connection is verified before requests sees it."""
 
-    def build_response(
-        self, req: requests.PreparedRequest, resp: BaseHTTPResponse
-    ) -> requests.Response:
-        """The answer without its cookies, which cost MiB where a head is full of them."""
-        response = requests.Response()
-        response.status_code = resp.status
-        # As good a mapping, and it has each line of a field as well.
-        response.headers = cast("_RawResponse", resp).fields  # type: ignore[assignment]
-        response.raw = resp
-        response.request = req
-        return response
+    def build_response(self, _: requests.PreparedRequest, resp: BaseHTTPResponse) -> Any:
+        """The answer as it is: requests' own costs MiB where a head is full of cookies."""
+        return resp
 
 
 @contextmanager
-def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[requests.Response]:
+def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer]:
     """One request over a new connection, and its answer with the body still unread.
 
     Raises OSError and ValueError, and CheckFailedError for what is no HTTP, also where the body
@@ -199,9 +194,8 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[reques
             "localhost", hop.port, stream=stream, method=hop.request.method, attempt=attempt
         )
         pool.ConnectionCls = _Connection
-        response = _Adapter(pool).send(hop.request, stream=True)
-        with response:
-            yield response
+        with closing(cast("Answer", _Adapter(pool).send(hop.request))) as answer:
+            yield answer
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
         raise CheckFailedError(describe_failure(exc)) from exc
     finally:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+from urllib.parse import unquote_plus, urljoin, urlsplit
 
 import requests
-from requests.structures import CaseInsensitiveDict
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.http1 import Hop, open_response
+from pingstate.net.http1 import Answer, Hop, open_response
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
 from pingstate.probes.conditions import (
@@ -26,21 +25,24 @@ from pingstate.probes.conditions import (
     parse_checks,
 )
 from pingstate.probes.decoding import decode_body
+from pingstate.probes.request import (
+    DEFAULT_PORTS,
+    create_request,
+    encode_headers,
+    encode_target,
+)
 from pingstate.values import (
     authority,
     normalize_address,
     normalize_host,
     validate_basic_auth,
-    validate_header,
     validate_max_body_bytes,
     validate_method,
-    validate_path,
     validate_port,
     validate_timeout,
 )
 
 MAX_REDIRECTS = 10
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -83,7 +85,7 @@ class HTTPProbe:
     ) -> None:
         scheme = "https" if tls else "http"
         self.address = normalize_address(address)
-        self.port = validate_port(_PORTS[scheme] if port is None else port)
+        self.port = validate_port(DEFAULT_PORTS[scheme] if port is None else port)
         self.timeout = validate_timeout(5.0 if timeout is None else timeout)
         self._max_body = validate_max_body_bytes(max_body_bytes)
         self._follow = follow_redirects
@@ -98,8 +100,8 @@ class HTTPProbe:
         )
         if tls:
             self._tls.context  # noqa: B018  # files that can't be read are an error now
-        target = _encode_target(path)
-        fields = _encode_headers(headers)
+        target = encode_target(path)
+        fields = encode_headers(headers)
         # The hosts that mean the given address: a target redirects to the name it was called by.
         called = urlsplit(f"//{fields.get('Host', '')}")
         self._own_hosts = {self.address.lower(), called.hostname, server_name}
@@ -107,8 +109,8 @@ class HTTPProbe:
             self._own_hosts.add("localhost")
         self._ports = {self.port}
         if called.hostname:
-            self._ports.add(called.port or _PORTS[scheme])
-        self._request = _request(
+            self._ports.add(called.port or DEFAULT_PORTS[scheme])
+        self._request = create_request(
             validate_method(method), scheme, self.address, self.port, target, fields
         )
         # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
@@ -149,7 +151,7 @@ class HTTPProbe:
                 location = self._redirect_location(response)
                 if location is None:
                     return self._judge(response, attempt.deadline)
-                status = response.status_code
+                status = response.status
             if attempt.redirects >= MAX_REDIRECTS:
                 raise CheckFailedError(f"more than {MAX_REDIRECTS} redirects")
             attempt.redirects += 1
@@ -162,17 +164,17 @@ class HTTPProbe:
             # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
             location = location.encode("latin-1").decode("utf-8", "replace")
             parts = urlsplit(urljoin(base.geturl(), location))
-            if parts.scheme not in _PORTS:
+            if parts.scheme not in DEFAULT_PORTS:
                 raise CheckFailedError(
                     f"redirected to {parts.scheme or 'no scheme'}, not http or https"
                 )
-            port = validate_port(parts.port if parts.port is not None else _PORTS[parts.scheme])
+            port = validate_port(
+                parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
+            )
             name = normalize_host(parts.hostname or "")
             same_host = parts.hostname in self._own_hosts
             address = self.address if same_host else name
-            target = _encode_target(
-                (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            )
+            target = encode_target((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         except ValueError:
             # Not what it was: there may be a secret in it.
             raise CheckFailedError("redirected to what is no http or https URL") from None
@@ -188,23 +190,23 @@ class HTTPProbe:
             for name, value in (self._request.headers.items() if same_origin else ())
             if name != "Content-Length"
         }
-        following = _request(method, parts.scheme, name, port, target, headers)
+        following = create_request(method, parts.scheme, name, port, target, headers)
         return Hop(following, address, port, None if same_origin else name)
 
-    def _redirect_location(self, response: requests.Response) -> str | None:
-        status = response.status_code
+    def _redirect_location(self, response: Answer) -> str | None:
+        status = response.status
         if not self._follow or status not in _REDIRECTS or status in self._statuses:
             return None
-        return response.headers.get("Location")
+        return response.fields.get("Location")
 
-    def _judge(self, response: requests.Response, deadline: Deadline) -> Outcome:
-        status = response.status_code
+    def _judge(self, response: Answer, deadline: Deadline) -> Outcome:
+        status = response.status
         if not 100 <= status <= 599:
             raise CheckFailedError(f"HTTP {status} is not a status")
         body = b""
         decided: list[Outcome] = []
         for on_head in self._heads:
-            decided.append(on_head(status, response.headers))
+            decided.append(on_head(status, response.fields))
             if not decided[-1][0]:
                 break
         else:
@@ -215,9 +217,9 @@ class HTTPProbe:
         if self._calls and all(ok for ok, _ in decided):
             snapshot = HTTPResponseSnapshot(
                 status=status,
-                headers=response.headers,
+                headers=response.fields,
                 body=body,
-                text=decode_body(body, response.headers.get("Content-Type")),
+                text=decode_body(body, response.fields.get("Content-Type")),
                 elapsed_ms=round(deadline.elapsed() * 1000, 3),
             )
             for call in self._calls:
@@ -232,7 +234,7 @@ class HTTPProbe:
             "HTTP "
         ) else f"HTTP {status}, {detail}".removesuffix(", ")
 
-    def _read(self, response: requests.Response, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
+    def _read(self, response: Answer, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
         deadline.start_phase("body")
         # What is not compressed well still has room for its framing.
         deadline.limit_bytes(max(1 << 20, 4 * self._max_body))
@@ -241,7 +243,7 @@ class HTTPProbe:
         decided: list[Outcome] = []
         complete = False
         while not complete and (waiting or self._calls):
-            data = response.raw.read1(min(16384, self._max_body - len(body)), decode_content=True)
+            data = response.read1(min(16384, self._max_body - len(body)), decode_content=True)
             body += data
             complete = not data or len(body) >= self._max_body
             for on_body in tuple(waiting):
@@ -253,46 +255,3 @@ class HTTPProbe:
                 if not outcome[0]:
                     return bytes(body), decided
         return bytes(body), decided
-
-
-def _request(
-    method: str, scheme: str, address: str, port: int, target: str, headers: Mapping[str, str]
-) -> requests.PreparedRequest:
-    if address.startswith("unix:"):
-        host = "localhost"
-    else:
-        host = authority(address.partition("%")[0].removesuffix("."), port, _PORTS[scheme])
-    own = {
-        "Host": host,
-        "User-Agent": "pingstate",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-    }
-    prepared = requests.Request(method, f"{scheme}://localhost/").prepare()
-    prepared.headers.update(own)
-    prepared.headers.update(headers)
-    # Not by requests, which rewrites a path that it would have written otherwise.
-    prepared.url = f"{scheme}://{host}{target}"
-    return prepared
-
-
-def _encode_target(path: str) -> str:
-    """A request target in ASCII. Raises ValueError."""
-    safe = "".join(map(chr, range(0x21, 0x7F)))
-    return quote(validate_path(path), safe, errors="surrogateescape")
-
-
-def _encode_headers(
-    headers: Mapping[str, str] | Iterable[tuple[str, str]],
-) -> CaseInsensitiveDict[str]:
-    """Header fields ready to be sent, values as UTF-8. Raises ValueError."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    for field in pairs:
-        name, value = validate_header(*field)
-        text = value.encode("utf-8", "surrogateescape").decode("latin-1")
-        # One field of several lines is one list (RFC 9110, 5.3).
-        again = name.lower() != "host" and name in ready
-        ready[name] = f"{ready[name]}, {text}" if again else text
-    return ready
