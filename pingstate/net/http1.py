@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import requests
@@ -38,6 +39,7 @@ class Hop(NamedTuple):
     address: str
     port: int
     server_name: str | None = None
+    ip_version: int | None = None
 
 
 class _Response(http.client.HTTPResponse):
@@ -180,13 +182,14 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
     """
     attempt.forget_answer()
     deadline = attempt.deadline
-    sock = connect(hop.address, hop.port, deadline)
+    open_socket = partial(connect, hop.address, hop.port, ip_version=hop.ip_version)
+    sock = open_socket(deadline)
     try:
         attempt.ip_protocol = ip_protocol(sock)
         stream: DeadlineSocket | TLSStream = sock
         if str(hop.request.url).startswith("https:"):
             stream = tls.handshake(
-                sock, attempt, address=hop.address, port=hop.port, server_name=hop.server_name
+                sock, attempt, reconnect=open_socket, server_name=hop.server_name
             )
         deadline.start_phase("send")
         deadline.limit_bytes(MAX_HEAD_BYTES)

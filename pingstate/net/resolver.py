@@ -5,29 +5,47 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from pingstate.net.deadline import Deadline
 
+_STREAM = socket.SOCK_STREAM
+_FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+_NO_SUCH_ADDRESS = {
+    getattr(socket, name, None) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
+}
 
-def resolve(host: str, port: int, deadline: Deadline) -> list[Any]:
+
+def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = None) -> list[Any]:
     """The addresses of a name for a stream socket, or TimeoutError when the time is up.
 
-    An IP address is answered without a lookup. The C library's lookup can't be interrupted, so
-    it runs in a daemon thread, and a thread that hangs is not joined by a second for its name.
+    `ip_version` is 4 or 6, None for both. An IP address is answered without a lookup. The C
+    library's lookup can't be interrupted, so it runs in a daemon thread, and a thread that hangs is
+    not joined by a second for its name. Raises OSError (socket.gaierror among them).
     """
     deadline.start_phase("dns")
     # As bytes: a str makes socket import the codec for international names.
     name = host.encode("ascii")
-    kind = socket.SOCK_STREAM
+    family = _FAMILIES[ip_version]
     found: list[Any] | None = None
     with suppress(socket.gaierror):
-        found = socket.getaddrinfo(name, None, type=kind, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
+        if family not in (socket.AF_UNSPEC, found[0][0]):
+            raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
     if found is None:
-        found = _lookup(name, lambda: socket.getaddrinfo(name, None, type=kind), deadline)
+        try:
+            found = _lookup((name, family), deadline)
+        except socket.gaierror as exc:
+            if ip_version is None or exc.errno not in _NO_SUCH_ADDRESS:
+                raise
+            said = str(exc.strerror).lower()
+            words = f"the name has no IPv{ip_version} address ({said})"
+            raise socket.gaierror(exc.errno, words) from None
     return [(*addrinfo[:4], (addrinfo[4][0], port, *addrinfo[4][2:])) for addrinfo in found]
+
+
+_Key = tuple[bytes, socket.AddressFamily]
 
 
 class _PendingLookup:
@@ -41,16 +59,14 @@ class _PendingLookup:
         self.error: OSError | None = None
 
 
-_lookups: dict[bytes, _PendingLookup] = {}
-
-
+_lookups: dict[_Key, _PendingLookup] = {}
 _lookups_lock = threading.Lock()
 
 
-def _lookup(key: bytes, lookup: Callable[[], list[Any]], deadline: Deadline) -> list[Any]:
+def _lookup(key: _Key, deadline: Deadline) -> list[Any]:
     def run() -> None:
         try:
-            pending.answer = lookup()
+            pending.answer = socket.getaddrinfo(key[0], None, key[1], _STREAM)
         except OSError as exc:
             pending.error = exc
         except (UnicodeError, ValueError) as exc:

@@ -96,25 +96,41 @@ class DeadlineSocket(socket.socket):
         return super().sendmsg(*args)
 
 
-def connect(address: str, port: int, deadline: Deadline) -> DeadlineSocket:
+def connect(
+    address: str, port: int, deadline: Deadline, ip_version: int | None = None
+) -> DeadlineSocket:
     """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
 
-    What is left of the deadline is shared over the addresses, so that one that swallows packets
-    leaves time for the next. Raises OSError (socket.gaierror, TimeoutError among them).
+    `ip_version` is 4 or 6, None for both. What is left of the deadline is shared over the
+    addresses, so that one that swallows packets leaves time for the next. Raises OSError
+    (socket.gaierror, TimeoutError among them): of several addresses' errors the one that says most
+    about the target.
     """
     if address.startswith("unix:"):
         targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address[5:])]
     else:
-        targets = resolve(address, port, deadline)
+        targets = resolve(address, port, deadline, ip_version)
     deadline.start_phase("connect")
-    error: OSError | None = None
+    errors: list[OSError] = []
     for index, addrinfo in enumerate(targets):
-        share = deadline.remaining() / (len(targets) - index)
         try:
+            share = deadline.remaining() / (len(targets) - index)
             return _connect_one(addrinfo, share, deadline)
         except OSError as exc:
-            error = exc
-    raise error or OSError(errno.EADDRNOTAVAIL, "the name has no address")
+            errors.append(exc)
+    nowhere = OSError(errno.EADDRNOTAVAIL, "the name has no address")
+    error = min(errors, key=_rank_error, default=nowhere)
+    if isinstance(error, TimeoutError) and not deadline.expired:
+        # There is time left, for another address failed at once: the timeout alone is no news.
+        raise TimeoutError(errno.ETIMEDOUT, "no answer within its share of the time")
+    raise error
+
+
+def _rank_error(error: OSError) -> int:
+    """An answer says most about the target, silence less; least, that there is no way to it."""
+    if isinstance(error, ConnectionError):
+        return 0
+    return 1 if isinstance(error, TimeoutError) else 2
 
 
 def _connect_one(addrinfo: Any, timeout: float, deadline: Deadline) -> DeadlineSocket:

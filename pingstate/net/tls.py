@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 import io
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from pingstate.net.deadline import Deadline
+from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
+from pingstate.text import excerpt
 
 # ssl's number for the encoding, which it does not export.
 _DER = 2
+_RECORD_TYPES = range(20, 25)  # RFC 8446, 5.1
 
 
 class TLSStream:
-    """TLS over a `DeadlineSocket`, with as much of a socket's face as http.client looks at.
+    """TLS over a `DeadlineSocket`, with as much of a socket's face as its users look at.
 
     ssl's own sockets leave the reading to OpenSSL, which goes on for as long as a peer sends what
     it skips, such as an endless row of HelloRequests. Here it gets the bytes that have come, and
-    the deadline is asked before each more.
+    the deadline is asked before each more. `eof` says whether the peer's end was read.
     """
 
     def __init__(
         self, sock: DeadlineSocket, context: ssl.SSLContext, server_name: str, deadline: Deadline
     ) -> None:
-        """Shake hands. Raises OSError (ssl.SSLError, TimeoutError among them)."""
+        """Shake hands.
+
+        Raises OSError (ssl.SSLError, TimeoutError among them), and CheckFailedError where the
+        target speaks something else.
+        """
         deadline.start_phase("tls")
         self.eof = False
         self._sock = sock
         self._deadline = deadline
+        self._first = self._ahead = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        # As bytes: a str makes ssl import the codec for international names.
-        name = server_name.removesuffix(".").encode("ascii")
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=_create_server_hostname(server_name)
+        )
         try:
             self._io_loop(self._tls.do_handshake)
-        except ssl.SSLError:
+        except ssl.SSLError as exc:
             # So that the peer learns why.
             with suppress(OSError):
                 self._flush()
+            if self._first and not _is_record(self._first):
+                said = excerpt(self._first)
+                raise CheckFailedError(f"the target speaks no TLS, it said {said}") from exc
             raise
 
     def _io_loop(self, call: Callable[..., Any], *args: Any) -> Any:
@@ -50,45 +62,156 @@ class TLSStream:
                 result = call(*args)
             except ssl.SSLWantReadError:
                 self._flush()
-                data = self._sock.recv(16384)
-                if data:
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
+                self._receive()
             else:
                 self._flush()
                 return result
 
-    def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._sock.sendall(self._outgoing.read())
+    def _receive(self) -> bool:
+        """Give OpenSSL what has come; False at the end."""
+        data = self._sock.recv(16384)
+        self._first = self._first or data[:256]
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return bool(data)
 
-    def recv_into(self, buffer: Any) -> int:
+    def _flush(self) -> None:
+        if not self._outgoing.pending:
+            return
+        try:
+            self._sock.sendall(self._outgoing.read())
+        except (BrokenPipeError, ConnectionResetError):
+            if alert := self._read_alert():
+                raise alert from None
+            raise
+
+    def _read_alert(self) -> ssl.SSLError | None:
+        """Why the target has left, if it said so before."""
+        with suppress(OSError):
+            while self._receive():
+                pass
+        try:
+            while self._tls.read(16384):
+                pass
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+            return None
+        except ssl.SSLError as exc:
+            return exc
+        return None
+
+    def wait_for_objection(self, seconds: float) -> None:
+        """Wait so long for the target to refuse what it was shown in a handshake of TLS 1.3.
+
+        There the client is done before its certificate, or that there is none, is judged (RFC
+        8446, 4.4.2.4). Whatever else comes is a sign that it was accepted, and is kept for the
+        next read. Raises OSError.
+        """
+        if self._tls.version() != "TLSv1.3":
+            return
+        if not self._incoming.pending:
+            self._sock.settimeout(min(seconds, self._deadline.remaining() / 2))
+            try:
+                self._receive()
+            except TimeoutError:
+                return
+            finally:
+                self._sock.settimeout(None)
+        with suppress(ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self._ahead += self._tls.read(16384)
+        self._flush()
+
+    def recv(self, bufsize: int = 8192, flags: int = 0, /) -> bytes:
+        """Read at most so many bytes of what has come; b"" at the end, also without a goodbye."""
+        buffer = bytearray(bufsize)
+        return bytes(buffer[: self.recv_into(buffer, 0, flags)])
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read what has come into a buffer; 0 at the end, also one without a goodbye."""
-        count = 0
+        _refuse_flags(flags)
+        size = nbytes or memoryview(buffer).nbytes
+        count = len(self._ahead[:size])
+        if count:
+            memoryview(buffer).cast("B")[:count] = self._ahead[:count]
+            self._ahead = self._ahead[count:]
+            return count
         with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            count = self._io_loop(self._tls.read, memoryview(buffer).nbytes, buffer)
-        self.eof = self.eof or not count
+            count = self._io_loop(self._tls.read, size, buffer)
+        self.eof = self.eof or (count == 0 and size > 0)
         return count
 
-    def sendall(self, data: Any) -> None:
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send it; how many bytes were sent."""
+        _refuse_flags(flags)
+        count: int = self._io_loop(self._tls.write, data) if data else 0
+        return count
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of it."""
-        self._io_loop(self._tls.write, data)
+        self.send(data, flags)
 
-    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        """A file to read the stream from."""
-        return io.BufferedReader(_Reader(self))
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        """A file over the stream, as `socket.socket.makefile()` makes it."""
+        raw = _RawStream(self)
+        size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
+        if size == 0 and "b" in mode:
+            return raw
+        buffered: Any
+        if "w" not in mode:
+            buffered = io.BufferedReader(raw, size)
+        elif "r" in mode:
+            buffered = io.BufferedRWPair(raw, raw, size)
+        else:
+            buffered = io.BufferedWriter(raw, size)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)
 
-    def settimeout(self, _: float | None) -> None:
-        """Nothing: the deadline is the timeout."""
+    def settimeout(self, value: float | None, /) -> None:
+        """Set how many seconds each call may wait at most, beside the deadline."""
+        self._sock.settimeout(value)
+
+    def gettimeout(self) -> float | None:
+        """The seconds that the next call may wait."""
+        return self._sock.gettimeout()
+
+    def fileno(self) -> int:
+        """The descriptor of the socket below."""
+        return self._sock.fileno()
+
+    def getpeername(self) -> Any:
+        """Where the target is."""
+        return self._sock.getpeername()
+
+    def getsockname(self) -> Any:
+        """Where this end is."""
+        return self._sock.getsockname()
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut down a direction of the socket below."""
+        self._sock.shutdown(how)
 
     def close(self) -> None:
         """Nothing: an answer is read after http.client is done; whoever made the socket ends it."""
 
-    @property
-    def version(self) -> str:
-        """The version of TLS, such as `TLS 1.3`."""
-        return (self._tls.version() or "").replace("TLSv", "TLS ")
+    def getpeercert(self, binary_form: bool = False, /) -> Any:  # noqa: FBT001, FBT002  # ssl's signature
+        """The target's certificate, as `ssl.SSLSocket.getpeercert()` gives it."""
+        return self._tls.getpeercert(binary_form)
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """The cipher's name, its protocol and its bits."""
+        return self._tls.cipher()
+
+    def version(self) -> str | None:
+        """The version of TLS as ssl spells it, such as `TLSv1.3`."""
+        return self._tls.version()
 
     @property
     def chain(self) -> list[bytes]:
@@ -102,7 +225,29 @@ class TLSStream:
         return [self._tls.getpeercert(True) or b""]
 
 
-class _Reader(io.RawIOBase):
+def _create_server_hostname(name: str) -> bytes:
+    """The name for SNI and verification; ssl sends no SNI for an IP address (RFC 6066, 3).
+
+    A zone is this machine's own affair (RFC 4007, 11.2), and 127.1 is 127.0.0.1 to a connect too.
+    """
+    bare = name.partition("%")[0].removesuffix(".")
+    with suppress(OSError):
+        bare = socket.inet_ntoa(socket.inet_aton(bare))
+    # As bytes: a str makes ssl import the codec for international names.
+    return bare.encode("ascii")
+
+
+def _is_record(data: bytes) -> bool:
+    """Whether bytes from the start of a stream can be TLS: a record's type, and major version 3."""
+    return data[0] in _RECORD_TYPES and data[1:2] in (b"", b"\x03")
+
+
+def _refuse_flags(flags: int) -> None:
+    if flags:
+        raise ValueError("TLS takes no flags for a call")
+
+
+class _RawStream(io.RawIOBase):
     def __init__(self, stream: TLSStream) -> None:
         super().__init__()
         self._stream = stream
@@ -110,5 +255,11 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def writable(self) -> bool:
+        return True
+
     def readinto(self, buffer: Any) -> int:
         return self._stream.recv_into(buffer)
+
+    def write(self, data: Any) -> int:
+        return self._stream.send(data)

@@ -1,75 +1,123 @@
-"""How to shake hands, and whom to trust: contexts that are made once for the life of a probe."""
+"""How to shake hands, and whom to trust: contexts that are made once for as long as files stay."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-import requests
-
 from pingstate.net.attempt import Attempt
 from pingstate.net.certificate import read_certificate
 from pingstate.net.deadline import Deadline
-from pingstate.net.sockets import DeadlineSocket, connect
+from pingstate.net.errors import CheckFailedError, describe_tls_error
+from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.tls import TLSStream
-from pingstate.values import normalize_host
+from pingstate.values import InvalidValueError, normalize_host
+
+log = logging.getLogger(__name__)
 
 MAX_HANDSHAKE_BYTES = 262_144
 
+Connect = Callable[[Deadline], DeadlineSocket]
+"""Opens one more connection to the same place, up to where TLS begins. Raises OSError."""
+
 
 class ClientTLS:
-    """How to shake hands: contexts are costly, so each is made once, when it is first needed."""
+    """How to shake hands with the target at `address`, and with whom it redirects to.
+
+    `ca_file` is a PEM file of what to trust in place of the system's authorities: roots,
+    intermediates or the target's own certificate. `client_cert` and `client_key` are PEM files of
+    what the target alone is shown when it asks; `server_name` is the name in the handshake and the
+    one that is verified (None: `address`). `alpn` are the protocols to offer (RFC 7301).
+
+    Contexts are costly, so each is made once, when it is first needed. Files that were replaced on
+    disk are loaded at the next handshake; where they can't be, the last good ones stay.
+    Thread-safe.
+    """
 
     def __init__(
         self,
         *,
-        home: str,
+        address: str,
         verify: bool,
         ca_file: str | None,
         client_cert: str | None,
         client_key: str | None,
         server_name: str | None,
+        alpn: tuple[str, ...] = (),
     ) -> None:
+        if client_key is not None and client_cert is None:
+            raise ValueError("client_key requires client_cert")
         self._verify = verify
-        self._ca_file = ca_file
+        self._ca_file = ca_file if verify else None
         self._client = (client_cert, client_key)
-        if server_name is not None:
-            self._name = normalize_host(server_name, "server_name")
-        else:
-            self._name = "localhost" if home.startswith("unix:") else normalize_host(home)
+        self._alpn = list(alpn)
+        if server_name is None:
+            server_name = "localhost" if address.startswith("unix:") else address
+        self._name = normalize_host(server_name, "server_name")
+        self._files = [path for path in (self._ca_file, client_cert, client_key) if path]
+        self._lock = threading.Lock()
+        # By whether the client's certificate is in it; and what the files were when they were read.
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._identity: list[tuple[int, ...] | None] = []
 
-    @cached_property
-    def context(self) -> ssl.SSLContext:
-        """For the given address, with the client's certificate."""
-        return self._context(verify=self._verify, client=True)
+    def load(self) -> None:
+        """Load the files now. Raises InvalidValueError for those that can't be used."""
+        self._get_context(for_target=True)
 
-    @cached_property
-    def _redirect_context(self) -> ssl.SSLContext:
+    def _get_context(self, *, for_target: bool) -> ssl.SSLContext:
         # Who a redirect leads to has no business with the client's certificate.
-        return self._context(verify=self._verify, client=False) if self._client[0] else self.context
+        client = for_target and self._client[0] is not None
+        with self._lock:
+            self._reload_replaced_files()
+            if client not in self._contexts:
+                self._contexts[client] = self._create_context(verify=self._verify, client=client)
+            return self._contexts[client]
+
+    def _reload_replaced_files(self) -> None:
+        identity = [_identify(path) for path in self._files]
+        if identity == self._identity:
+            return
+        # Once for each replacement, whatever comes of it.
+        self._identity = identity
+        if not self._contexts:
+            return
+        try:
+            self._contexts = {
+                client: self._create_context(verify=self._verify, client=client)
+                for client in self._contexts
+            }
+        except InvalidValueError as exc:
+            log.warning("replaced certificate files can't be used, the last good stay: %s", exc)
+        else:
+            log.info("certificate files were replaced and are loaded: %s", ", ".join(self._files))
 
     @cached_property
     def _unverified(self) -> ssl.SSLContext:
-        return self._context(verify=False, client=False)
+        return self._create_context(verify=False, client=False)
 
-    def _context(self, *, verify: bool, client: bool) -> ssl.SSLContext:
+    def _create_context(self, *, verify: bool, client: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.set_alpn_protocols(["http/1.1"])
+        if self._alpn:
+            context.set_alpn_protocols(self._alpn)
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self._ca_file is not None:
-            context.load_verify_locations(self._ca_file)
+            load_authorities(context, self._ca_file)
         else:
             _load_system_trust(context)
         certificate, key = self._client
         if client and certificate is not None:
-            # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
-            context.load_cert_chain(certificate, key, password="")
+            load_client_certificate(context, certificate, key)
+            # Some ask only once they have seen the request (RFC 8446, 4.6.2).
+            context.post_handshake_auth = True
         return context
 
     def handshake(
@@ -77,17 +125,17 @@ class ClientTLS:
         sock: DeadlineSocket,
         attempt: Attempt,
         *,
-        address: str,
-        port: int,
+        reconnect: Connect,
         server_name: str | None = None,
     ) -> TLSStream:
-        """Shake hands over `sock`, which is connected to `address` and `port`.
+        """Shake hands over `sock`.
 
         `server_name` is who a redirect leads to, None for the target itself. The attempt gets the
-        certificate, even if verification failed. Raises OSError (ssl.SSLError, TimeoutError).
+        certificate, even if verification failed: `reconnect` is for that. Raises OSError
+        (ssl.SSLError, TimeoutError among them) and CheckFailedError.
         """
         name = self._name if server_name is None else server_name
-        context = self.context if server_name is None else self._redirect_context
+        context = self._get_context(for_target=server_name is None)
         deadline = attempt.deadline
         deadline.limit_bytes(MAX_HANDSHAKE_BYTES)
         try:
@@ -95,14 +143,14 @@ class ClientTLS:
         except ssl.SSLCertVerificationError:
             # The standard library shows no certificate that it did not accept, so ask once more;
             # on a budget of its own, for the verdict is there and must not turn into a timeout.
-            with suppress(OSError):
+            with suppress(OSError, CheckFailedError):
                 again = Deadline(min(deadline.remaining() / 2, 1.0), owner=deadline.owner)
-                with connect(address, port, again) as second:
+                with reconnect(again) as second:
                     again.limit_bytes(MAX_HANDSHAKE_BYTES)
                     shown = TLSStream(second, self._unverified, name, again)
                     _note_certificates(shown, attempt)
             raise
-        attempt.tls_version = tls.version
+        attempt.tls_version = (tls.version() or "").replace("TLSv", "TLS ")
         _note_certificates(tls, attempt)
         return tls
 
@@ -111,6 +159,48 @@ def _note_certificates(tls: TLSStream, attempt: Attempt) -> None:
     certificates = [read_certificate(der) for der in tls.chain]
     attempt.certificate = certificates[0] if certificates else None
     attempt.earliest_expiry = min((one.expires for one in certificates if one), default=None)
+
+
+def load_authorities(context: ssl.SSLContext, path: str, name: str = "ca_file") -> None:
+    """Trust each certificate in a PEM file as it stands. Raises InvalidValueError."""
+    try:
+        context.load_verify_locations(path)
+    except (OSError, ValueError) as exc:
+        expected = f"a PEM file of certificates ({_describe_file_error(exc)})"
+        raise InvalidValueError(name, path, expected) from None
+    # An intermediate, or the target's own certificate, is enough: no root is asked for.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def load_client_certificate(
+    context: ssl.SSLContext, certificate: str, key: str | None, name: str = "client_cert"
+) -> None:
+    """Show a certificate whose key is in its file, or in one of its own, when asked.
+
+    Raises InvalidValueError.
+    """
+    try:
+        # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as exc:
+        why = _describe_file_error(exc)
+        expected = f"a PEM file of a certificate with a matching unencrypted key ({why})"
+        raise InvalidValueError(name, certificate, expected) from None
+
+
+def _describe_file_error(exc: Exception) -> str:
+    if isinstance(exc, ssl.SSLError):
+        return describe_tls_error(exc)
+    return str(getattr(exc, "strerror", None) or exc).lower()
+
+
+def _identify(path: str) -> tuple[int, ...] | None:
+    """What changes when a file is written or another takes its place; None where there is none."""
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
 def _load_system_trust(context: ssl.SSLContext) -> None:
@@ -125,4 +215,6 @@ def _load_system_trust(context: ssl.SSLContext) -> None:
     elif hashed or system.cafile is not None:
         context.load_default_certs()
     else:
+        import requests.certs  # noqa: PLC0415  # few systems have no list
+
         context.load_verify_locations(requests.certs.where())

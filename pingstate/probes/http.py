@@ -91,15 +91,16 @@ class HTTPProbe:
         self._follow = follow_redirects
         self._set_checks(check)
         self._tls = ClientTLS(
-            home=self.address,
+            address=self.address,
             verify=verify_tls,
             ca_file=ca_file,
             client_cert=client_cert,
             client_key=client_key,
             server_name=server_name,
+            alpn=("http/1.1",),
         )
         if tls:
-            self._tls.context  # noqa: B018  # files that can't be read are an error now
+            self._tls.load()
         target = encode_target(path)
         fields = encode_headers(headers)
         # The hosts that mean the given address: a target redirects to the name it was called by.

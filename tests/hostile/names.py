@@ -6,15 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import shutil
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +21,7 @@ from typing import Any
 from tests.hostile.catalogue import CASES, UP, UP_SOON, Expected, Target, down, register
 from tests.hostile.connects import full_backlog, speaks_in_any_protocol
 from tests.hostile.peers import Peer, ca_file, serving
+from tests.support.namespace import raise_loopback, replace, unshare
 
 EVERYWHERE = ("tcp", "http", "https")
 DNS = down("dns", soon=True)
@@ -279,21 +275,6 @@ register(
 # --- the namespace ----------
 
 
-def raise_loopback() -> None:
-    """Bring up `lo`, which a new network namespace has down."""
-    up_and_running = struct.pack("16sh", b"lo", 0x41)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, 0x8914, up_and_running)  # SIOCSIFFLAGS
-
-
-def replace(path: str, text: str) -> None:
-    """Mount a file of ours over a file of the system, in this mount namespace alone."""
-    ours = Path(tempfile.mkdtemp(prefix="hostile-"), "ours")
-    ours.write_text(text)
-    subprocess.run(["mount", "--bind", ours, Path(path).resolve()], check=True)
-    shutil.rmtree(ours.parent)
-
-
 def main(hanging: float, answering: float) -> None:
     """Measure these modes and print the results as JSON. Only in a namespace of its own."""
     from tests.hostile.measure import Timeouts, good_servers, on_time
@@ -325,14 +306,6 @@ def measure_in_namespace(hanging: float, answering: float) -> dict[str, dict[str
 
     Raises OSError or CalledProcessError where there is no making such a namespace.
     """
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        raise FileNotFoundError(
-            "unshare (util-linux) is needed to give the resolver's tests a network of their own"
-        )
-    flags = "-mn" if os.geteuid() == 0 else "-rmn"
     program = f"from tests.hostile.names import main; main({hanging}, {answering})"
-    command = [unshare, flags, "--", sys.executable, "-c", program]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120)
-    results: dict[str, dict[str, Any]] = json.loads(ran.stdout)
+    results: dict[str, dict[str, Any]] = unshare(program)
     return results

@@ -119,3 +119,33 @@ def answering(
 
     with talker(talk) as (_, port):
         yield port, asked
+
+
+def tls_context(
+    certificate: trustme.LeafCert, client_ca: trustme.CA | None = None
+) -> ssl.SSLContext:
+    """A server's side of TLS; with `client_ca`, a client must have a certificate of its."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    if client_ca is not None:
+        client_ca.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def tls_talker(
+    talk: Callable[[ssl.SSLSocket], object], context: ssl.SSLContext, **options: Any
+) -> contextlib.AbstractContextManager[Any]:
+    """A `talker` whose `talk` gets each connection once hands are shaken."""
+
+    def shake_hands(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_side=True) as inside:
+            talk(inside)
+
+    return talker(shake_hands, **options)
+
+
+def answer_ok(sock: socket.socket) -> None:
+    """Read an HTTP request and answer it."""
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")

@@ -61,7 +61,7 @@ def test_forgotten_answer_leaves_the_way_to_it():
     [
         (CheckFailedError("no answer"), "send: no answer"),
         (ConnectionRefusedError(111, "Connection refused"), "send: connection refused"),
-        (ValueError("odd"), "send: ValueError: odd"),
+        (ValueError("odd"), "send: odd"),
     ],
 )
 def test_failure_names_the_phase_it_came_in(error, detail):

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+
+import pytest
+
+from pingstate.net.deadline import Deadline
+from pingstate.net.resolver import resolve
+from tests.support.namespace import FILES_ONLY, call_in_namespace
+
+HOSTS = "127.0.0.1 four.test both.test\nfd00::6 six.test both.test\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "sockaddr"),
+    [
+        ("127.0.0.1", socket.AF_INET, ("127.0.0.1", 7)),
+        ("::1", socket.AF_INET6, ("::1", 7, 0, 0)),
+        ("::1%1", socket.AF_INET6, ("::1", 7, 0, 1)),
+    ],
+)
+@pytest.mark.parametrize("choose", [False, True])
+def test_an_ip_address_needs_no_lookup_and_no_thread(host, family, sockaddr, choose):
+    threads = threading.active_count()
+    version = (4 if family == socket.AF_INET else 6) if choose else None
+    deadline = Deadline(5.0)
+    ((found, kind, _, _, where),) = resolve(host, 7, deadline, version)
+    assert (found, kind) == (family, socket.SOCK_STREAM)
+    assert (where[0].partition("%")[0], *where[1:]) == sockaddr
+    assert threading.active_count() == threads
+    assert deadline.phase == "dns"
+
+
+@pytest.mark.parametrize(("host", "version"), [("127.0.0.1", 6), ("::1", 4)])
+def test_an_ip_address_of_the_other_family_is_an_error(host, version):
+    with pytest.raises(OSError, match=f"{host} is not an IPv{version} address"):
+        resolve(host, 7, Deadline(5.0), version)
+
+
+def test_a_deadline_that_is_over_starts_no_lookup():
+    threads = threading.active_count()
+    with pytest.raises(TimeoutError):
+        resolve("localhost", 7, Deadline(1e-9))
+    assert threading.active_count() == threads
+
+
+def _look_up(host, version):
+    try:
+        return [row[4][0] for row in resolve(host, 7, Deadline(20.0), version)]
+    except OSError as exc:
+        return str(exc.strerror)
+
+
+def look_up_by_family():
+    names = ("four.test", "six.test", "both.test", "none.test")
+    return {f"{name} {version}": _look_up(name, version) for name in names for version in (None, 4, 6)}  # fmt: skip
+
+
+def test_a_name_is_looked_up_for_the_family_that_is_asked_for():
+    seen = call_in_namespace(look_up_by_family, FILES_ONLY | {"/etc/hosts": HOSTS})
+    assert seen["four.test None"] == seen["four.test 4"] == ["127.0.0.1"]
+    assert seen["six.test None"] == seen["six.test 6"] == ["fd00::6"]
+    assert sorted(seen["both.test None"]) == ["127.0.0.1", "fd00::6"]
+    assert seen["both.test 4"] == ["127.0.0.1"]
+    assert seen["both.test 6"] == ["fd00::6"]
+    assert seen["four.test 6"].startswith("the name has no IPv6 address (")
+    assert seen["six.test 4"].startswith("the name has no IPv4 address (")
+    assert "IPv" not in seen["none.test None"]
+
+
+def look_up_in_silence():
+    """What comes of lookups that the resolver never answers, and the threads they leave."""
+
+    def error(host, owner):
+        try:
+            resolve(host, 7, Deadline(0.3, owner=owner))
+        except OSError as exc:
+            return type(exc).__name__, exc.errno, threading.active_count() - before
+        return "answered", None, 0
+
+    # The threads are daemons: this process ends although they hang.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 53))
+        before = threading.active_count()
+        return [error("a.test", 1), error("a.test", 1), error("b.test", 1), error("b.test", 2)]
+
+
+def test_a_lookup_that_hangs_is_left_behind_once_for_each_owner():
+    seen = call_in_namespace(
+        look_up_in_silence,
+        {
+            "/etc/nsswitch.conf": "hosts: dns\n",
+            "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:30\n",
+        },
+    )
+    assert seen == [
+        ["TimeoutError", None, 1],
+        # The same name, and another of the same owner: at once, and without a thread more.
+        ["OSError", errno.EBUSY, 1],
+        ["OSError", errno.EBUSY, 1],
+        ["TimeoutError", None, 2],
+    ]
+
+
+def test_checks_of_one_name_at_once_share_a_lookup():
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(resolve("localhost", 9, Deadline(30.0))))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 20
+    assert all(row[4][1] == 9 for found in results for row in found)

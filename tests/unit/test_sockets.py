@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pingstate.net.deadline import Deadline
+from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
+from tests.hostile.connects import full_backlog
+from tests.support.client import free_port
+from tests.support.namespace import FILES_ONLY, call_in_namespace
+from tests.support.servers import talker
+
+
+@pytest.fixture
+def pair():
+    """A socket with a fifth of a second left, and its silent peer."""
+    ours, peer = socket.socketpair()
+    sock = DeadlineSocket(ours.family, ours.type, ours.proto, fileno=ours.detach())
+    sock.deadline = Deadline(0.2)
+    with sock, peer:
+        yield sock, peer
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda sock: sock.recv(1),
+        lambda sock: sock.recv_into(bytearray(1)),
+        lambda sock: sock.recvfrom(1),
+        lambda sock: sock.recvfrom_into(bytearray(1)),
+        lambda sock: sock.recvmsg(1),
+        lambda sock: sock.recvmsg_into([bytearray(1)]),
+        lambda sock: sock.sendall(bytes(1 << 24)),
+        lambda sock: [sock.send(bytes(1 << 20)) for _ in range(100)],
+        lambda sock: [sock.sendmsg([bytes(1 << 20)]) for _ in range(100)],
+        lambda sock: sock.makefile("rb").read(1),
+    ],
+    ids=[
+        "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "sendall",
+        "send", "sendmsg", "makefile",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("timeout", [None, 3600.0])
+def test_no_call_outlives_the_deadline_whatever_timeout_its_user_sets(pair, call, timeout):
+    sock, _ = pair
+    sock.settimeout(timeout)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        call(sock)
+    assert time.monotonic() - started < 10
+    assert sock.deadline.expired
+
+
+def test_a_shorter_timeout_of_its_user_holds(pair):
+    sock, _ = pair
+    sock.deadline = Deadline(60.0)
+    sock.settimeout(0.05)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        sock.recv(1)
+    assert time.monotonic() - started < 30
+    assert not sock.deadline.expired
+
+
+def test_a_socket_that_does_not_block_still_does_not(pair):
+    sock, _ = pair
+    sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        sock.recv(1)
+
+
+def test_bytes_that_come_are_counted_against_the_limit(pair):
+    sock, peer = pair
+    sock.deadline.limit_bytes(5)
+    peer.sendall(b"12345")
+    assert sock.recv(100) == b"12345"
+    peer.sendall(b"6")
+    with pytest.raises(OSError, match="more bytes came") as caught:
+        sock.recv_into(bytearray(1))
+    assert caught.value.errno == errno.EMSGSIZE
+
+
+def test_the_peers_end_is_remembered(pair):
+    sock, peer = pair
+    peer.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    assert sock.recv(0) == b""
+    assert not sock.eof
+    peer.close()
+    assert sock.recv(1) == b""
+    assert sock.eof
+
+
+# -- connect -------------------------------------------------------------------------------------
+
+
+def test_connect_gives_a_socket_that_keeps_the_deadline():
+    deadline = Deadline(30.0)
+    with talker(lambda _: None) as (host, port), connect(host, port, deadline) as sock:
+        assert sock.deadline is deadline
+        assert deadline.phase == "connect"
+        assert ip_protocol(sock) == 4
+        assert sock.recv(1) == b""
+
+
+def test_nobody_listens_is_refused():
+    with pytest.raises(ConnectionRefusedError):
+        connect("127.0.0.1", free_port(), Deadline(30.0))
+
+
+def test_a_black_hole_takes_the_deadline_and_no_more():
+    started = time.monotonic()
+    with full_backlog() as port, pytest.raises(TimeoutError):
+        connect("127.0.0.1", port, Deadline(0.3))
+    assert time.monotonic() - started < 30
+
+
+def test_a_unix_socket_has_no_ip_protocol(tmp_path):
+    path = str(tmp_path / "x.sock")
+    with (
+        talker(lambda _: None, socket.AF_UNIX, path),
+        connect(f"unix:{path}", 1, Deadline(30.0)) as sock,
+    ):
+        assert ip_protocol(sock) is None
+
+
+def failures_of_several_addresses():
+    """What is reported where one address says something and others are out of reach."""
+    seen = {}
+
+    def report(host, timeout=20.0):
+        deadline = Deadline(timeout)
+        try:
+            connect(host, port, deadline).close()
+        except OSError as exc:
+            seen[host] = type(exc).__name__, exc.strerror, deadline.expired
+        else:
+            seen[host] = "connected", "", False
+
+    with full_backlog("127.0.0.3") as port:
+        for name in ("refuses-then-none.test", "none-then-refuses.test", "none.test"):
+            report(name)
+        report("silent-then-refuses.test", 1.0)
+        report("silent-then-none.test", 1.0)
+        Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+        report("no-ipv6.test")
+        report("no-ipv6-then-refuses.test")
+        with suppress(OSError), socket.create_server(("127.0.0.2", port)):
+            report("none-then-good.test")
+    return seen
+
+
+# No route leads out of the namespace: nothing is sent to the second network.
+ADDRESSES = """
+127.0.0.2 refuses-then-none.test
+10.9.9.9 refuses-then-none.test
+10.9.9.9 none-then-refuses.test
+127.0.0.2 none-then-refuses.test
+10.9.9.9 none.test
+127.0.0.3 silent-then-refuses.test
+127.0.0.2 silent-then-refuses.test
+127.0.0.3 silent-then-none.test
+10.9.9.9 silent-then-none.test
+::1 no-ipv6.test
+::1 no-ipv6-then-refuses.test
+127.0.0.2 no-ipv6-then-refuses.test
+10.9.9.9 none-then-good.test
+127.0.0.2 none-then-good.test
+"""
+
+
+def test_of_several_failures_the_one_that_says_most_about_the_target_is_reported():
+    files = FILES_ONLY | {"/etc/hosts": ADDRESSES, "/etc/host.conf": "multi on\n"}
+    seen = call_in_namespace(failures_of_several_addresses, files)
+    refused = ["ConnectionRefusedError", "Connection refused", False]
+    assert seen["refuses-then-none.test"] == refused
+    assert seen["none-then-refuses.test"] == refused
+    assert seen["none.test"] == ["OSError", "Network is unreachable", False]
+    assert seen["silent-then-refuses.test"] == refused
+    assert seen["silent-then-none.test"][0] == "TimeoutError"
+    assert seen["no-ipv6.test"][:2] == ["OSError", "Cannot assign requested address"]
+    assert seen["no-ipv6-then-refuses.test"] == refused
+    assert seen["none-then-good.test"] == ["connected", "", False]
