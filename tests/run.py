@@ -30,6 +30,7 @@ from tests.provision.images import STAND_IN, TARGETS, build_arguments, ensure_im
 from tests.provision.locks import lock
 from tests.provision.versions import run_versions
 
+COMMANDS = ("demo", "test", "setup", "versions", "lock")
 COMPOSE_ENV = ROOT / ".env"
 ENV_NOTE = "# Written by tests/run.py, where no image registry answered."
 
@@ -134,7 +135,7 @@ def test(arguments: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=("demo", "test", "setup", "versions", "lock"))
+    parser.add_argument("command", choices=COMMANDS)
     arguments, rest = parser.parse_known_args()
     if rest and arguments.command not in ("test", "versions"):
         parser.error(f"unknown: {' '.join(rest)}")

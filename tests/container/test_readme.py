@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -16,18 +15,10 @@ from tests.provision.images import build_arguments
 from tests.support import ROOT
 from tests.support.client import get
 from tests.support.containers import running_server
+from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def commands(title: str) -> list[str]:
-    """The lines of a section's first bash block, without their comments."""
-    section = re.search(rf"^### {title}\n(.*?)^##", TEXT, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    block = re.search(r"^```bash\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
-    assert block is not None
-    return [line.partition("  #")[0].strip() for line in block[1].splitlines() if line]
+README = Document("README.md")
 
 
 def shell(line: str, **environ: str) -> str:
@@ -46,7 +37,7 @@ def shell(line: str, **environ: str) -> str:
 
 
 def test_docker_run_of_the_readme(server_image: Callable[[str], str], network: Network) -> None:
-    build, run, ask = commands("docker run")
+    build, run, ask = README.commands("docker run")
     assert ask == "curl localhost:8787/state"
     name = f"pingstate-readme-{uuid.uuid4().hex[:8]}"
     arguments = " ".join(f"--build-arg {key}='{text}'" for key, text in build_arguments().items())
@@ -68,7 +59,7 @@ def test_docker_run_of_the_readme(server_image: Callable[[str], str], network: N
 def test_compose_of_the_readme(
     image: str, server_image: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    up, ask, stop, start, down = commands("A compose sidecar")
+    up, ask, stop, start, down = README.commands("A compose sidecar")
     assert ask == "curl localhost:8787/state"
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"pingstate-readme-{uuid.uuid4().hex[:8]}")
     monkeypatch.setenv("PINGSTATE_IMAGE", image)

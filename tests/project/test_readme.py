@@ -11,30 +11,24 @@ import threading
 
 import pytest
 
-from pingstate import Monitor, probe
+from pingstate import TRANSITIONS, Monitor, probe
+from pingstate.monitor.fsm import STATES
 from tests.project import settings_table
 from tests.support import ROOT
 from tests.support.client import free_port
+from tests.support.documents import Document
 from tests.support.process import clean_environ, run_pingstate
 from tests.support.waiting import wait_until
 
-README = ROOT / "README.md"
-TEXT = README.read_text()
-
-
-def blocks(language: str, text: str = TEXT) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def section(title: str) -> str:
-    return re.search(rf"^#+ {title}\n(.*?)(?=^#+ |\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
+README = Document("README.md")
+TEXT = README.text
 
 
 def test_settings_table_is_generated_from_the_declarations():
     assert settings_table.update(TEXT) == TEXT
 
 
-PYTHON = blocks("python")
+PYTHON = README.code("python")
 STUBS = """
 import threading, sys
 ticks = 0
@@ -129,15 +123,6 @@ def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
         assert out == "up\n"
 
 
-def command_lines(title: str) -> list[str]:
-    lines = [
-        line.partition("  #")[0].strip()
-        for b in blocks("bash", section(title))
-        for line in b.splitlines()
-    ]
-    return [line for line in lines if line]
-
-
 def as_local(line: str, port: int) -> list[str]:
     words = shlex.split(line)
     if "--address" in words:
@@ -150,7 +135,7 @@ def as_local(line: str, port: int) -> list[str]:
     return words[1:]
 
 
-@pytest.mark.parametrize("line", [x for x in command_lines("The command line") + command_lines("Checks") if x.startswith("pingstate")])  # fmt: skip
+@pytest.mark.parametrize("line", [x for x in README.commands("The command line") + README.commands("Checks") if x.startswith("pingstate")])  # fmt: skip
 def test_command_line_of_the_readme_runs(line, target, banner, sidecar):
     port = target.port
     if "SSH-" in line:
@@ -175,7 +160,7 @@ def test_command_line_of_the_readme_runs(line, target, banner, sidecar):
 
 
 def test_snapshot_of_the_readme_has_the_real_ones_keys(target):
-    (printed,) = [json.loads(b) for b in blocks("json")]
+    (printed,) = [json.loads(block) for block in README.code("json")]
     monitor = Monitor(probe("http", "127.0.0.1", target.port))
     monitor.check_now()
     real = monitor.snapshot()
@@ -192,10 +177,13 @@ def test_endpoints_of_the_readme_exist(target):
     assert listed == {rule.rule for rule in app.url_map.iter_rules()}
 
 
-def test_links_of_the_readme_lead_somewhere():
-    anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)}  # fmt: skip
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
+def test_diagram_of_the_readme_is_the_table():
+    (drawn,) = README.code("", "State machine")
+    words = re.findall(r"[a-z]+", drawn)
+    assert set(words) == set(STATES) | {"ok", "fail"}
+    assert "unknown ──ok──▶ up ──fail──▶ degraded ──fail──▶ down" in drawn
+    for old, event, new in (
+        ("unknown", "ok", "up"), ("up", "fail", "degraded"), ("degraded", "fail", "down"),
+        ("degraded", "ok", "up"), ("down", "ok", "up"),
+    ):  # fmt: skip
+        assert TRANSITIONS[old, event] == new
