@@ -37,10 +37,12 @@ def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = N
         try:
             found = _lookup((name, family), deadline)
         except socket.gaierror as exc:
-            if ip_version is None or exc.errno not in _NO_SUCH_ADDRESS:
-                raise
             said = str(exc.strerror).lower()
-            words = f"the name has no IPv{ip_version} address ({said})"
+            if exc.errno in _NO_SUCH_ADDRESS:
+                kind = f"IPv{ip_version} address" if ip_version else "address"
+                words = f"{host} has no {kind} ({said}): check the name and the network"
+            else:
+                words = f"{host} can't be looked up ({said}): check the network's name server"
             raise socket.gaierror(exc.errno, words) from None
     return [(*addrinfo[:4], (addrinfo[4][0], port, *addrinfo[4][2:])) for addrinfo in found]
 

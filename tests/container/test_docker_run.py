@@ -108,7 +108,7 @@ def test_the_log_of_a_sidecar_tells_the_same_of_an_address_that_does_not_resolve
     image: str, network: Network, name_server: str
 ) -> None:
     _, output = UNKNOWN
-    reason = output.partition(" is down: ")[2].partition(" (")[0]
+    reason = without_latency(output).partition(" is down: ")[2].removesuffix(" (… ms)\n")
     sidecar = docker.from_env().containers.run(
         image,
         detach=True,

@@ -65,9 +65,26 @@ def test_a_name_is_looked_up_for_the_family_that_is_asked_for():
     assert sorted(seen["both.test None"]) == ["127.0.0.1", "fd00::6"]
     assert seen["both.test 4"] == ["127.0.0.1"]
     assert seen["both.test 6"] == ["fd00::6"]
-    assert seen["four.test 6"].startswith("the name has no IPv6 address (")
-    assert seen["six.test 4"].startswith("the name has no IPv4 address (")
-    assert "IPv" not in seen["none.test None"]
+    assert seen["four.test 6"].startswith("four.test has no IPv6 address (")
+    assert seen["six.test 4"].startswith("six.test has no IPv4 address (")
+    unknown = seen["none.test None"]
+    assert unknown.startswith("none.test has no address (")
+    # Where to look, for who reads it.
+    assert unknown.endswith("): check the name and the network")
+
+
+def test_a_name_server_that_does_not_answer_is_told_apart_from_a_name_that_is_unknown():
+    nobody = {
+        "/etc/nsswitch.conf": "hosts: dns\n",
+        "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    }
+    said = call_in_namespace(look_up_without_a_name_server, nobody)
+    assert said.startswith("db.test can't be looked up (")
+    assert said.endswith("): check the network's name server")
+
+
+def look_up_without_a_name_server():
+    return _look_up("db.test", None)
 
 
 def look_up_in_silence():
