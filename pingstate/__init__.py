@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+# typing's own costs a health check a third of its time.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pingstate.monitor.fsm import TRANSITIONS, PingFSM, threshold_transitions
     from pingstate.monitor.monitor import Monitor
     from pingstate.probes.base import Probe, ProbeResult, Trace

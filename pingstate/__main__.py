@@ -1,5 +1,17 @@
-"""`python -m pingstate`."""
+"""`pingstate`, and `python -m pingstate`."""
 
-from pingstate.cli import main
+from __future__ import annotations
 
-main()
+from pingstate import lazy_imports
+
+
+def main() -> None:
+    """Run the command line, with what it does not need left unimported."""
+    lazy_imports.enable()
+    from pingstate import cli  # noqa: PLC0415  # imports are lazy only from here on
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

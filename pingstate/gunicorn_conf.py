@@ -12,8 +12,11 @@ from typing import Any
 from gunicorn.glogging import Logger
 from werkzeug.test import create_environ, run_wsgi_app
 
-from pingstate import logs
+from pingstate import lazy_imports, logs
 from pingstate.settings import ConfigurationError, load_settings
+
+# Where gunicorn itself was started, with this as its configuration.
+lazy_imports.enable()
 
 try:
     _loaded = load_settings()
@@ -80,6 +83,7 @@ def when_ready(server: Any) -> None:
     app = server.app.wsgi()
     # What a first request leaves behind in Flask is then shared with the workers as well.
     run_wsgi_app(app, create_environ("/healthz"))
+    lazy_imports.load_first_uses()
     monitor = app.extensions["pingstate"]
     line = f"probing {monitor.name} every {_settings.interval:g} s; API on http://{bind}"
     if _loaded.sources["address"] == "default" and _settings.probe is None:
