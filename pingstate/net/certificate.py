@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pingstate.net.der import parse_items
 from pingstate.text import one_line
 
 _UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS = 0x17, 0x18, 0xA0, 0xA3
@@ -37,37 +38,19 @@ def read_certificate(der: bytes) -> Certificate | None:
 
 
 def _read(der: bytes) -> Certificate:
-    ((_, certificate),) = _items(der)
-    fields = _items(_items(certificate)[0][1])
+    ((_, certificate),) = parse_items(der)
+    fields = parse_items(parse_items(certificate)[0][1])
     if fields[0][0] == _VERSION:
         fields = fields[1:]
     # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, extensions
     issuer, validity, subject = (fields[index][1] for index in (2, 3, 4))
-    kind, ends = _items(validity)[1]
+    kind, ends = parse_items(validity)[1]
     return Certificate(
         expires=_time(kind, ends),
         # RFC 6125: names of hosts are in the extension; a common name is what is left of old ways.
         subject=_name(subject, _COMMON_NAME) or _alt_name(fields) or _name(subject, _ORGANIZATION),
         issuer=_name(issuer, _COMMON_NAME) or _name(issuer, _ORGANIZATION),
     )
-
-
-def _items(data: bytes) -> list[tuple[int, bytes]]:
-    """The (tag, content) pairs that a run of DER consists of."""
-    items = []
-    at = 0
-    while at < len(data):
-        tag, length = data[at], data[at + 1]
-        at += 2
-        if length & 0x80:
-            size = length & 0x7F
-            length = int.from_bytes(data[at : at + size], "big")
-            at += size
-        if at + length > len(data):
-            raise ValueError("cut short")
-        items.append((tag, data[at : at + length]))
-        at += length
-    return items
 
 
 def _time(kind: int, raw: bytes) -> float:
@@ -80,9 +63,9 @@ def _time(kind: int, raw: bytes) -> float:
 
 
 def _name(raw: bytes, wanted: bytes) -> str:
-    for _, attributes in _items(raw):
-        for _, attribute in _items(attributes):
-            (_, kind), (coding, value) = _items(attribute)
+    for _, attributes in parse_items(raw):
+        for _, attribute in parse_items(attributes):
+            (_, kind), (coding, value) = parse_items(attribute)
             if kind == wanted:
                 text = value.decode("utf-16-be" if coding == _BMP_STRING else "utf-8", "replace")
                 return one_line(text, 100)
@@ -93,10 +76,10 @@ def _alt_name(fields: list[tuple[int, bytes]]) -> str:
     for tag, wrapped in fields[6:]:
         if tag != _EXTENSIONS:
             continue
-        for _, extension in _items(_items(wrapped)[0][1]):
-            parts = _items(extension)
+        for _, extension in parse_items(parse_items(wrapped)[0][1]):
+            parts = parse_items(extension)
             if parts[0][1] == _ALT_NAME:
-                for kind, name in _items(_items(parts[-1][1])[0][1]):
+                for kind, name in parse_items(parse_items(parts[-1][1])[0][1]):
                     if kind == _DNS_NAME:
                         return one_line(name.decode("ascii", "replace"), 100)
     return ""
