@@ -123,9 +123,9 @@ def _run(flags: Mapping[str, str]) -> None:
 
 def _serve(flags: Mapping[str, str]) -> None:
     """Become gunicorn's arbiter, in this process."""
-    from pingstate.queued_output import QueuedOutput  # noqa: PLC0415  # only a server goes on after it
+    from pingstate.queued_output import create_queued_output  # noqa: PLC0415  # only a server goes on after it
 
-    protect_standard_streams(QueuedOutput)
+    protect_standard_streams(create_queued_output)
     for setting in SETTINGS:
         if setting.name in flags:
             os.environ[setting.variable] = flags[setting.name]

@@ -13,10 +13,13 @@ from gunicorn.glogging import Logger
 from werkzeug.test import create_environ, run_wsgi_app
 
 from pingstate import lazy_imports, logs
+from pingstate.output import protect_standard_streams
+from pingstate.queued_output import create_queued_output
 from pingstate.settings import ConfigurationError, load_settings
 
 # Where gunicorn itself was started, with this as its configuration.
 lazy_imports.enable()
+protect_standard_streams(create_queued_output)
 
 try:
     _loaded = load_settings()

@@ -6,7 +6,10 @@ import json
 import logging
 import sys
 import time
+from typing import TextIO
 
+from pingstate.output import Output, create_stream
+from pingstate.queued_output import create_queued_output, describe_loss
 from pingstate.settings import Settings
 
 _FIELDS = ("probe", "old_state", "new_state", "phase", "detail", "latency_ms")
@@ -41,7 +44,7 @@ def create_formatter(settings: Settings) -> logging.Formatter:
 
 
 def configure(settings: Settings, *, own_process: bool) -> None:
-    """Log to stderr as the settings say.
+    """Log to stderr as the settings say, without ever waiting for who reads it.
 
     `own_process` says whether pingstate owns this process; in another's, its own logging is left
     as it is, if it has any. In ours a probe of the user's that sets logging up changes nothing.
@@ -49,9 +52,26 @@ def configure(settings: Settings, *, own_process: bool) -> None:
     logger = logging.getLogger("pingstate")
     if not (logger.handlers if own_process else logger.hasHandlers()):
         logger.propagate = not own_process
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(create_formatter(settings))
+        formatter = create_formatter(settings)
+        handler = logging.StreamHandler(_create_stream(formatter))
+        handler.setFormatter(formatter)
         logger.addHandler(handler)
         logger.setLevel(settings.log_level.upper())
         # It warns of each answer whose headers it can't read, and quotes the whole URL.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _create_stream(formatter: logging.Formatter) -> TextIO:
+    """The stream for stderr that nobody can stall; where somebody replaced stderr, theirs."""
+    if sys.stderr is not sys.__stderr__ and not isinstance(sys.stderr.buffer, Output):
+        return sys.stderr
+    output = create_queued_output(2)
+    output.format_loss = lambda lines: _format_loss(formatter, lines)
+    return create_stream(output, sys.stderr)
+
+
+def _format_loss(formatter: logging.Formatter, lines: int) -> str:
+    record = logging.LogRecord(
+        "pingstate", logging.WARNING, "", 0, "%s", (describe_loss(lines),), None
+    )
+    return f"{formatter.format(record)}\n"

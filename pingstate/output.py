@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> bool:
@@ -40,12 +41,15 @@ class Output(io.RawIOBase):
     def isatty(self) -> bool:
         return os.isatty(self._descriptor)
 
+    def close(self) -> None:
+        """Nothing: the descriptor is the process's, and several streams may be over this."""
+
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer, as its base
         write_all(self._descriptor, data)
         return len(data)
 
 
-def protect_standard_streams(create: type[Output] = Output) -> None:
+def protect_standard_streams(create: Callable[[int], Output] = Output) -> None:
     """Put an `Output` under `sys.stdout` and `sys.stderr`, unless others have replaced them.
 
     A full disk, a closed pipe, a closed descriptor or a character that the encoding lacks then

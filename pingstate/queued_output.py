@@ -8,6 +8,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 
 from pingstate.output import Output, write_all
 
@@ -22,13 +23,13 @@ class QueuedOutput(Output):
 
     A thread writes what is queued, and lives while there is something to write. O_NONBLOCK would
     do without, but all processes that have the pipe share it. What finds 64 KiB waiting, or can't
-    be written, is lost; the number of lines lost is told by `describe_loss` before the next text
-    that gets through. Thread-safe, and usable on both sides of a fork.
+    be written, is lost; before the next text that gets through stands how many lines were, as
+    `format_loss` says it. Thread-safe, and usable on both sides of a fork.
     """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
-        self.describe_loss: Callable[[int], str] = _describe_loss
+        self.format_loss: Callable[[int], str] = _format_loss
         self._reset()
         os.register_at_fork(before=self._drain, after_in_child=self._reset)
         atexit.register(self._drain)
@@ -48,7 +49,7 @@ class QueuedOutput(Output):
                 self._lost += chunk.count(b"\n")
                 return len(chunk)
             if self._lost:
-                self._append(self.describe_loss(self._lost).encode())
+                self._append(self.format_loss(self._lost).encode())
                 self._lost = 0
             self._append(chunk)
             if not self._running:
@@ -96,5 +97,16 @@ class QueuedOutput(Output):
             self._changed.wait_for(lambda: not self._running, _LAST_CHANCE)
 
 
-def _describe_loss(lines: int) -> str:
-    return f"pingstate: {lines} lines were lost, for nobody read them in time\n"
+@cache
+def create_queued_output(descriptor: int) -> QueuedOutput:
+    """The one queue of this process for a descriptor."""
+    return QueuedOutput(descriptor)
+
+
+def describe_loss(lines: int) -> str:
+    """The sentence that tells how many lines nobody will see."""
+    return f"{lines} line{'s' * (lines != 1)} could not be written in time and were lost"
+
+
+def _format_loss(lines: int) -> str:
+    return f"pingstate: {describe_loss(lines)}\n"
