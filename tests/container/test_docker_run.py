@@ -13,11 +13,10 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support import ROOT
 from tests.support.containers import HARDENED, Sidecar, health_of, running_server
+from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 IMAGE = "pingstate:0.1.0"
 
 # No lookup leaves the engine: this server says of every name that there is none.
@@ -35,11 +34,8 @@ while True:
 
 def printed() -> list[tuple[str, str]]:
     """The commands of the README's section, each with the output that is printed below it."""
-    section = re.search(r"^### docker run\n(.*?)^### ", TEXT, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    block = re.search(r"^```console\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
-    assert block is not None
-    return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)+)", block[1], re.MULTILINE)
+    (block,) = Document("README.md").code("console", "docker run")
+    return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)+)", block, re.MULTILINE)
 
 
 WRONG, TAKEN, UNKNOWN = printed()

@@ -16,11 +16,9 @@ import yaml
 from docker.models.containers import Container
 from testcontainers.core.network import Network
 
-from tests.support import ROOT
 from tests.support.containers import health_log, health_of, running_server
+from tests.support.documents import Document
 from tests.support.waiting import wait_until
-
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 ORDERS = b"""
 server {
@@ -36,15 +34,8 @@ server {
 Lines = dict[str, Any]
 
 
-def readme_lines() -> list[Lines]:
-    """The YAML of the README's section on compose, block by block."""
-    section = re.search(r"^### A compose sidecar\n(.*?)^### ", TEXT, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
-    return [yaml.safe_load(block) for block in blocks]
-
-
-FIVE_LINES, GATE, CHECKS = readme_lines()
+README = Document("README.md")
+FIVE_LINES, GATE, CHECKS = map(yaml.safe_load, README.code("yaml", "A compose sidecar"))
 
 
 class Project:
@@ -167,7 +158,7 @@ def test_an_app_starts_once_a_dependency_outside_the_file_is_up(
 def test_the_gate_waits_for_as_long_as_the_readme_says(
     project: Callable[..., Project], database: Callable[[], Any]
 ) -> None:
-    (line,) = re.findall(r"`healthcheck: (\{start_period: \w+\})`", TEXT)
+    (line,) = re.findall(r"`healthcheck: (\{start_period: \w+\})`", README.text)
     period = {"services": {"pingstate": {"healthcheck": yaml.safe_load(line)}}}
     own = project(FIVE_LINES, GATE, period)
     up = own.start("up", "--wait")

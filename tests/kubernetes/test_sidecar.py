@@ -26,6 +26,7 @@ from tests.kubernetes.manifests import (
     put_sidecars,
     render,
 )
+from tests.support.documents import Document
 
 APPS = Path(__file__).parent / "apps"
 SHAPES = sorted(path.stem for path in APPS.glob("*.yaml"))
@@ -329,12 +330,14 @@ def test_the_image_is_pinned_as_the_other_manifests_pin_it(tmp_path: Path) -> No
         assert first[key] == monitor[key]
 
 
-README = (K8S / "README.md").read_text(encoding="utf-8")
+DOCUMENT = Document("k8s/README.md")
+README = DOCUMENT.text
 
 
 def snippets(file: str) -> list[str]:
     """The README's blocks that begin with this comment."""
-    return re.findall(rf"^```yaml\n# {file}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    first = f"# {file}\n"
+    return [text.removeprefix(first) for text in DOCUMENT.code("yaml") if text.startswith(first)]
 
 
 def from_readme(text: str) -> Object:
@@ -355,6 +358,10 @@ def test_the_readmes_app_gets_its_sidecar(tmp_path: Path) -> None:
     assert without_sidecar(result) == deployment
     settings = load_settings(set_variables(environment([], template, first))).settings
     assert (settings.address, settings.port) == ("database", 5432)
+    # The first README shows the line alone.
+    section = "A Kubernetes readiness target"
+    (short,) = map(yaml.safe_load, Document("README.md").code("yaml", section))
+    assert short["components"] == yaml.safe_load(snippets("kustomization.yaml")[0])["components"]
     for version in VERSIONS:
         kubernetes_validate.validate(result, version, strict=True)
 
@@ -416,8 +423,6 @@ def test_the_readmes_tables_name_what_is_there() -> None:
     assert listed == folders - {"examples/app"}
     for mode in MODES:
         assert f"`pingstate/sidecar: {mode}`" in README
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        assert (K8S / target).exists(), target
 
 
 def test_the_readmes_commands_render() -> None:

@@ -25,6 +25,11 @@ HOSTILE = "tests/hostile/README.md"
 CLAIMS: dict[tuple[str, str, str], str] = {
     (README, "pingstate", "bash"): "project.test_documents:test_commands_call_what_is_there",
     (README, "docker run", "bash"): "container.test_readme:test_docker_run_of_the_readme",
+    (
+        README,
+        "docker run",
+        "console",
+    ): "container.test_docker_run:test_a_wrong_setting_is_told_as_the_readme_prints_it",
     (README, "A compose sidecar", "bash"): "container.test_readme:test_compose_of_the_readme",
     (
         README,
