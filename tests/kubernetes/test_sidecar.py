@@ -394,7 +394,7 @@ def test_the_readmes_secret_and_file_reach_the_sidecar(tmp_path: Path) -> None:
 
 
 def test_the_readmes_patches_do_what_they_say(tmp_path: Path) -> None:
-    move, user = snippets("patch")
+    move, user, port = snippets("patch")
     target = {"labelSelector": "pingstate/sidecar"}
     (moved,) = put_sidecars(
         tmp_path / "moved", app("native-sidecar"), patches=[{"patch": move, "target": target}]
@@ -407,6 +407,15 @@ def test_the_readmes_patches_do_what_they_say(tmp_path: Path) -> None:
         tmp_path / "user", app("plain"), patches=[{"patch": user, "target": target}]
     )
     assert sidecar(changed)[1]["securityContext"]["runAsUser"] == 65532
+    (other,) = put_sidecars(
+        tmp_path / "port", app("plain"), patches=[{"patch": port, "target": target}]
+    )
+    template, first = sidecar(other)
+    settings = load_settings(set_variables(environment([], template, first))).settings
+    # The probes ask the port by its name.
+    assert first["ports"] == [{"name": "pingstate", "containerPort": settings.api_port}]
+    assert settings.api_port == 8788
+    kubernetes_validate.validate(other, VERSIONS[-1], strict=True)
 
 
 def test_the_readme_names_the_settings_that_have_no_annotation() -> None:
@@ -423,6 +432,17 @@ def test_the_readmes_tables_name_what_is_there() -> None:
     assert listed == folders - {"examples/app"}
     for mode in MODES:
         assert f"`pingstate/sidecar: {mode}`" in README
+
+
+def test_the_readme_tells_which_probe_asks_what(tmp_path: Path) -> None:
+    asked = [sidecar(put_sidecars(tmp_path, app("plain", mode))[0])[1] for mode in MODES]
+    ((_, template),) = pod_templates(render("base"))
+    asked += template["spec"]["containers"]
+    for name in ("startup", "readiness", "liveness"):
+        row = re.search(rf"^\| {name} \|(.*)\|$", README, re.MULTILINE)
+        assert row is not None
+        paths = [one.get(f"{name}Probe", {}).get("httpGet", {}).get("path", "") for one in asked]
+        assert [cell.strip().strip("`") for cell in row[1].split("|")] == paths
 
 
 def test_the_readmes_commands_render() -> None:
