@@ -56,6 +56,7 @@ def probe_of(settings: Settings) -> Probe:
             settings.port,
             check=settings.check,
             timeout=settings.timeout,
+            ip_version=settings.ip_version,
             **options,
         )
     except (ValueError, OSError) as exc:

@@ -91,6 +91,30 @@ def authority(address: str, port: int, default: int | None = None) -> str:
     return host if port == default else f"{host}:{port}"
 
 
+def validate_ip_version(
+    version: int | None, address: str = "", name: str = "ip_version"
+) -> int | None:
+    """An IP version, 4 or 6, None for both; where `address` is an IP address, its own."""
+    if version is None:
+        return None
+    if isinstance(version, bool) or version not in (4, 6):
+        raise InvalidValueError(name, version, "4 or 6")
+    if address.startswith("unix:") or _literal_ip_version(address) not in (None, version):
+        raise InvalidValueError(name, version, f"the IP version of {address}")
+    return version
+
+
+def _literal_ip_version(address: str) -> int | None:
+    """The version of an IP address, in every spelling that a connect takes; None for a name."""
+    if ":" in address:
+        return 6
+    try:
+        socket.inet_aton(address)
+    except OSError:
+        return None
+    return 4
+
+
 # -- numbers ---------------------------------------------------------------------------------------
 
 

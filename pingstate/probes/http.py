@@ -36,6 +36,7 @@ from pingstate.values import (
     normalize_address,
     normalize_host,
     validate_basic_auth,
+    validate_ip_version,
     validate_max_body_bytes,
     validate_method,
     validate_port,
@@ -56,11 +57,11 @@ class HTTPProbe:
     False accepts any certificate. Redirects are followed at most 10 times, to http and https
     only, without credentials and own headers once the origin changes, and not for a status that
     the check names. At most `max_body_bytes` of a decoded body are read, and only where the check
-    needs it.
+    needs it. `ip_version` is 4 or 6, None for both.
 
     Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
-    has a connection of its own. Raises ValueError for what can't be asked, OSError (ssl.SSLError
-    among them) for certificate files that can't be read.
+    has a connection of its own. Raises ValueError for what can't be asked, certificate files that
+    can't be used among it.
     """
 
     def __init__(
@@ -82,10 +83,12 @@ class HTTPProbe:
         server_name: str | None = None,
         follow_redirects: bool = True,
         max_body_bytes: int = 65536,
+        ip_version: int | None = None,
     ) -> None:
         scheme = "https" if tls else "http"
         self.address = normalize_address(address)
         self.port = validate_port(DEFAULT_PORTS[scheme] if port is None else port)
+        self._ip_version = validate_ip_version(ip_version, self.address)
         self.timeout = validate_timeout(5.0 if timeout is None else timeout)
         self._max_body = validate_max_body_bytes(max_body_bytes)
         self._follow = follow_redirects
@@ -146,7 +149,7 @@ class HTTPProbe:
         return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
-        hop = Hop(self._request, self.address, self.port)
+        hop = Hop(self._request, self.address, self.port, ip_version=self._ip_version)
         while True:
             with open_response(hop, self._tls, attempt) as response:
                 location = self._redirect_location(response)
@@ -192,7 +195,7 @@ class HTTPProbe:
             if name != "Content-Length"
         }
         following = create_request(method, parts.scheme, name, port, target, headers)
-        return Hop(following, address, port, None if same_origin else name)
+        return Hop(following, address, port, None if same_origin else name, self._ip_version)
 
     def _redirect_location(self, response: Answer) -> str | None:
         status = response.status

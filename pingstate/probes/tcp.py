@@ -14,6 +14,7 @@ from pingstate.text import excerpt
 from pingstate.values import (
     authority,
     normalize_address,
+    validate_ip_version,
     validate_port,
     validate_send,
     validate_timeout,
@@ -26,7 +27,8 @@ class TCPProbe:
     """Connect to a TCP port or a Unix socket, and read the banner where the check needs one.
 
     `send` is written before a banner is read. A callable check gets the open socket, whose every
-    call ends with the deadline. Thread-safe: each check has a connection of its own.
+    call ends with the deadline. `ip_version` is 4 or 6, None for both. Thread-safe: each check has
+    a connection of its own.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class TCPProbe:
         check: Check | Sequence[Check] | None = None,
         timeout: float | None = None,
         send: bytes = b"",
+        ip_version: int | None = None,
     ) -> None:
         self.address = normalize_address(address)
         self.port = validate_port(443 if port is None else port)
+        self._ip_version = validate_ip_version(ip_version, self.address)
         self.timeout = validate_timeout(2.0 if timeout is None else timeout)
         self._send = validate_send(send)
         self._secrets = secret_variants(send.decode("utf-8", "replace").split())
@@ -54,7 +58,7 @@ class TCPProbe:
 
     def _check(self, attempt: Attempt) -> Outcome:
         deadline = attempt.deadline
-        with connect(self.address, self.port, deadline) as sock:
+        with connect(self.address, self.port, deadline, self._ip_version) as sock:
             attempt.ip_protocol = ip_protocol(sock)
             outcome = True, "connected"
             if self._send:

@@ -19,6 +19,7 @@ from pingstate.values import (
     validate_fraction,
     validate_history,
     validate_interval,
+    validate_ip_version,
     validate_max_body_bytes,
     validate_method,
     validate_milliseconds,
@@ -133,6 +134,14 @@ class Settings:
         "PORT",
         "port to probe, 1 to 65535",
         default_text="`443` for tcp/https, `80` for http",
+    )
+    ip_version: int | None = _setting(
+        _TARGET,
+        None,
+        parsing.integer(validate_ip_version),
+        "VERSION",
+        "`4` or `6`: connect by this IP version alone",
+        default_text="both, each address of a name in turn",
     )
     probe: str | None = _setting(
         _TARGET,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pingstate.probes.conditions import parse_check
 from pingstate.settings.declarations import PREFIX, SETTINGS, Setting, Settings
 from pingstate.settings.parsing import key_pair_problem
-from pingstate.values import InvalidValueError
+from pingstate.values import InvalidValueError, validate_ip_version
 
 
 class ConfigurationError(ValueError):
@@ -155,6 +155,12 @@ def _cross_check(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[
                 parse_check(protocol, check)
             except ValueError as exc:
                 problems.append(f"{sources['check']}: {exc}")
+    address = values.get("address", Settings.address if sources.get("address") == "default" else "")
+    if "probe" not in values:
+        try:
+            validate_ip_version(values.get("ip_version"), address)
+        except InvalidValueError as exc:
+            problems.append(f"{sources['ip_version']}: {exc.value} is not {exc.expected}")
     if values.get("client_key") and not values.get("client_cert"):
         problems.append(f"{sources['client_key']}: requires {PREFIX}CLIENT_CERT")
     elif values.get("client_cert"):

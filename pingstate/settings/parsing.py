@@ -24,10 +24,10 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 # -- values ----------------------------------------------------------------------------------------
 
 
-def integer(validate: Callable[[int], int]) -> Callable[[str], int]:
+def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None]:
     """A parser for a whole number; `validate` refuses what is none."""
 
-    def parse(text: str) -> int:
+    def parse(text: str) -> int | None:
         digits = text.strip()
         value: Any = int(digits) if re.fullmatch("-?[0-9]{1,9}", digits) else text
         return validate(value)

@@ -28,6 +28,7 @@ GOOD = {
     "protocol": ("HTTP", "http"),
     "address": ("db.internal", "db.internal"),
     "port": ("5432", 5432),
+    "ip_version": ("4", 4),
     "path": ("/healthz?full=1", "/healthz?full=1"),
     "check": ("banner_contains:a\nbanner_contains:b\n", ("banner_contains:a", "banner_contains:b")),
     "timeout": ("0.5", 0.5),
@@ -64,6 +65,7 @@ GOOD = {
 BAD = {
     "protocol": ["udp", "tcp4", ""],
     "address": ["", "http://x", "x:1", "x/y", "a b", "x@y", "unix:x", "[::1", "::g"],
+    "ip_version": ["5", "46", "ipv6", "-4", "4.0"],
     "port": ["70000", "0", "-1", "5.5", "http", "1e3"],
     "path": ["healthz", "/a b", "/#x", "/\ud800", ""],
     "check": ["status:", "banner_contains:", "nonsense", "banner_contains:a\nstatus:200"],
@@ -314,3 +316,39 @@ def test_pipe_that_is_read_once_is_remembered(tmp_path):
 def test_only_what_is_asked_for_is_read():
     loaded = load_settings({"PINGSTATE_PORT": "x", "PINGSTATE_API_PORT": "80"}, only=["api_port"])
     assert loaded.settings.api_port == 80
+
+
+@pytest.mark.parametrize(
+    ("address", "version", "fits"),
+    [
+        ("127.0.0.1", "4", True),
+        ("127.0.0.1", "6", False),
+        ("127.1", "6", False),
+        ("::1", "6", True),
+        ("::1", "4", False),
+        ("[::1]", "4", False),
+        ("fe80::1%eth0", "4", False),
+        ("unix:/x", "4", False),
+        ("db.internal", "6", True),
+        (None, "6", False),  # the default is an IPv4 address
+    ],
+)
+def test_an_ip_address_of_the_other_version_is_an_error_at_the_start(address, version, fits):
+    environ = {"PINGSTATE_IP_VERSION": version}
+    if address is not None:
+        environ["PINGSTATE_ADDRESS"] = address
+    if fits:
+        assert load_settings(environ).settings.ip_version == int(version)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    (problem,) = caught.value.problems
+    shown = (address or "1.1.1.1").strip("[]")
+    assert problem == f"PINGSTATE_IP_VERSION: {version} is not the IP version of {shown}"
+
+
+def test_a_bad_address_is_no_problem_of_the_ip_version():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_IP_VERSION": "6", "PINGSTATE_ADDRESS": "a b"})
+    (problem,) = caught.value.problems
+    assert problem.startswith("PINGSTATE_ADDRESS: ")

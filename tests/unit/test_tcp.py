@@ -4,8 +4,12 @@ import socket
 import threading
 import time
 
+import pytest
+
 from pingstate import probe
-from tests.support.servers import talker
+from pingstate.values import InvalidValueError
+from tests.support.namespace import FILES_ONLY, call_in_namespace
+from tests.support.servers import answer_ok, talker
 from tests.support.waiting import TIMEOUT
 
 
@@ -92,3 +96,42 @@ def test_unix_socket(tmp_path):
     with talker(lambda _: None, socket.AF_UNIX, path):
         assert probe("tcp", f"unix:{path}").check().ok
     assert probe("tcp", f"unix:{tmp_path}/none").check().phase == "connect"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http"])
+def test_a_name_is_connected_by_the_version_that_was_asked_for(protocol):
+    with talker(answer_ok) as (_, port):
+        for version in (None, 4):
+            result = probe(protocol, "localhost", port, ip_version=version).check()
+            assert result.ok, result.detail
+            assert result.trace.ip_protocol == 4
+
+
+def connect_by_version():
+    """The phases and details of a name that has an address of one family alone."""
+    seen = {}
+    with talker(lambda sock: sock.recv(1), socket.AF_INET6, ("::", 0)) as (_, port, *_):
+        for name in ("four.test", "six.test"):
+            for version in (4, 6):
+                result = probe("tcp", name, port, ip_version=version, timeout=TIMEOUT).check()
+                seen[f"{name} {version}"] = result.detail, result.trace.ip_protocol
+    return seen
+
+
+def test_a_name_without_an_address_of_that_version_says_so():
+    hosts = "127.0.0.2 four.test\n::2 six.test\n"
+    seen = call_in_namespace(connect_by_version, FILES_ONLY | {"/etc/hosts": hosts})
+    assert seen["four.test 4"] == ["connected", 4]
+    detail, reached = seen["four.test 6"]
+    assert detail.startswith("dns: four.test has no IPv6 address")
+    assert reached is None
+    assert seen["six.test 4"][0].startswith("dns: six.test has no IPv4 address")
+    # Nobody has ::2, and no other family is tried in its place.
+    assert seen["six.test 6"][0].startswith("connect: ")
+
+
+@pytest.mark.parametrize(("address", "version"), [("127.0.0.1", 6), ("::1", 4), ("unix:/x", 4)])
+@pytest.mark.parametrize("protocol", ["tcp", "http", "https"])
+def test_an_address_of_another_version_is_an_error_at_once(protocol, address, version):
+    with pytest.raises(InvalidValueError, match=f"ip_version: {version} is not the IP version of"):
+        probe(protocol, address, ip_version=version)

@@ -99,6 +99,14 @@ TABLE = {
         numbers(1, 443, 65535),
         same("http", "1e3", "٣") | numbers(0, -1, 65536, 65536 + 80, 5.5) | {OnlyHere(): True},
     ),
+    "ip_version": Row(
+        {
+            "probe(tcp)": lambda value: probe("tcp", "db.internal", 1, ip_version=value),
+            "probe(http)": lambda value: probe("http", "db.internal", 1, ip_version=value),
+        },
+        numbers(4),  # 6 is none of the default address
+        same("x", "IPv4", "٤") | numbers(0, 5, 46, -4, 4.5) | {OnlyHere(): True},
+    ),
     "path": Row(
         http("path"),
         same("/", "/healthz?full=1&x=%20", "/a/../b", "/ü", "/\udcff"),
