@@ -1,4 +1,4 @@
-"""The command line: flags become the environment, and the environment starts gunicorn."""
+"""The command line: read the settings once, and do what they say."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _text(value: Any) -> str:
 
 def _run(flags: Mapping[str, str]) -> None:
     problems = []
-    workers = os.environ.get("WEB_CONCURRENCY", "1")
+    workers = os.environ.get("WEB_CONCURRENCY") or "1"
     if not re.fullmatch("[1-9][0-9]{0,2}", workers):
         problems.append(f"WEB_CONCURRENCY: {workers!r} is not a number of workers from 1 to 999")
     try:
@@ -118,24 +118,43 @@ def _run(flags: Mapping[str, str]) -> None:
 
         raise SystemExit(check_here(loaded))
     else:
-        _serve(flags)
+        _serve(loaded)
 
 
-def _serve(flags: Mapping[str, str]) -> None:
+def _serve(loaded: LoadedSettings) -> None:
     """Become gunicorn's arbiter, in this process."""
     from pingstate.queued_output import create_queued_output  # noqa: PLC0415  # only a server goes on after it
 
     protect_standard_streams(create_queued_output)
-    for setting in SETTINGS:
-        if setting.name in flags:
-            os.environ[setting.variable] = flags[setting.name]
-            os.environ.pop(f"{setting.variable}_FILE", None)
     # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    sys.argv = ["gunicorn", "-c", "python:pingstate.gunicorn_conf"]
-    from gunicorn.app.wsgiapp import run  # noqa: PLC0415  # it reads WEB_CONCURRENCY as it is imported
+    ignored = _drop_gunicorn_variables()
+    from pingstate.server import serve  # noqa: PLC0415  # gunicorn reads variables as it is imported
 
-    run(prog="pingstate")
+    serve(loaded, ignored)
+
+
+def _drop_gunicorn_variables() -> list[str]:
+    """Remove what gunicorn would obey, or end by; the names that would have changed something."""
+    environ = os.environ
+    effective = [name for name in ("GUNICORN_CMD_ARGS", "SCRIPT_NAME") if environ.get(name)]
+    if environ.get("LISTEN_PID") == str(os.getpid()):
+        effective.append("LISTEN_FDS")
+    dropped = [
+        "FORWARDED_ALLOW_IPS",
+        "GUNICORN_CMD_ARGS",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "SCRIPT_NAME",
+    ]
+    if not environ.get("WEB_CONCURRENCY"):
+        dropped.append("WEB_CONCURRENCY")
+    # Those of a gunicorn that replaces itself (SIGUSR2) are its own.
+    if environ.get("GUNICORN_PID") != str(os.getppid()):
+        dropped += ["GUNICORN_FD", "GUNICORN_PID"]
+    for name in dropped:
+        environ.pop(name, None)
+    return effective
 
 
 def _config_lines(loaded: LoadedSettings) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,8 +96,7 @@ def _find(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, str]
 def _read_file(variable: str, path: str) -> str:
     """A file's text, without one trailing newline."""
     try:
-        # A pipe gives its content once, and the settings are read by the command line and the app.
-        data = Path(path).read_bytes() if Path(path).is_file() else _read_pipe_once(path)
+        data = Path(path).read_bytes()
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a path"
         raise ConfigurationError(
@@ -106,11 +104,6 @@ def _read_file(variable: str, path: str) -> str:
         ) from None
     text = data.decode("utf-8", "surrogateescape")
     return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
-
-
-@cache
-def _read_pipe_once(path: str) -> bytes:
-    return Path(path).read_bytes()
 
 
 def _parse(setting: Setting, given: _Text) -> Any:

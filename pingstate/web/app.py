@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from pingstate import logs
 from pingstate.factory import monitor_of
 from pingstate.monitor.monitor import Monitor
-from pingstate.settings import ConfigurationError, load_settings
+from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
 from pingstate.web.process import gunicorn_role, start_in_serving_process
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -
     or `flask run` ends the process with a line for each bad setting instead.
     """
     try:
-        loaded = load_settings(environ)
-        monitor = monitor_of(loaded.settings)
+        return create_app_from(load_settings(environ), start=start)
     except ConfigurationError as exc:
         if gunicorn_role() is None and "FLASK_RUN_FROM_CLI" not in os.environ:
             raise
@@ -45,12 +44,21 @@ def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -
             print(f"pingstate: {problem}", file=sys.stderr)
         # A worker that ends with any other code is started again and again.
         raise SystemExit(_GUNICORN_BOOT_ERROR if gunicorn_role() == "worker" else 2) from None
+
+
+def create_app_from(loaded: LoadedSettings, *, start: bool = True) -> Flask:
+    """The application of `create_app()` from settings that were read already.
+
+    They are in `extensions["pingstate.settings"]`. Raises ConfigurationError.
+    """
+    monitor = monitor_of(loaded.settings)
     logs.configure(loaded.settings, own_process=gunicorn_role() is not None)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     for note in loaded.notes:
         log.info("%s", note)
     app = app_of(monitor, loaded.settings.ready_states)
+    app.extensions["pingstate.settings"] = loaded
     if start:
         start_in_serving_process(monitor, loaded.settings)
     return app

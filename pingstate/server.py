@@ -1,0 +1,150 @@
+"""gunicorn as the settings say: started by `pingstate`, or for a gunicorn that others start."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from werkzeug.test import create_environ, run_wsgi_app
+
+from pingstate import lazy_imports, logs
+from pingstate.settings import LoadedSettings, Settings
+from pingstate.web.app import create_app_from
+
+log = logging.getLogger("pingstate")
+
+
+def serve(loaded: LoadedSettings, ignored: Sequence[str] = ()) -> None:
+    """Become gunicorn's arbiter, in this process; ends by SystemExit.
+
+    `ignored` names variables that gunicorn would have obeyed, for a warning. Raises
+    ConfigurationError for a custom probe that can't be created.
+    """
+    _Application(loaded, ignored).run()
+
+
+class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with the settings that were read, and no others: no arguments, file or variables."""
+
+    def __init__(self, loaded: LoadedSettings, ignored: Sequence[str]) -> None:
+        self._loaded = loaded
+        self._ignored = ignored
+        super().__init__(prog="pingstate")
+
+    def load_config(self) -> None:
+        for name, value in gunicorn_settings(self._loaded.settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        app = create_app_from(self._loaded)
+        # FLASK_DEBUG is for the app next door.
+        app.debug = False
+        if self._ignored:
+            names = ", ".join(self._ignored)
+            log.warning("ignored variables that are gunicorn's, not pingstate's: %s", names)
+        return app
+
+
+def gunicorn_settings(settings: Settings) -> dict[str, Any]:
+    """The settings of gunicorn by their names; of ours they need the API's and the log's."""
+
+    class ConfiguredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+        """gunicorn's log lines in the form of ours."""
+
+        def setup(self, cfg: Any) -> None:
+            super().setup(cfg)
+            for handler in self.error_log.handlers:
+                handler.setFormatter(logs.create_formatter(settings))
+
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    memory = "/dev/shm"  # noqa: S108  # gunicorn unlinks its file there as soon as it is open
+    return {
+        "bind": f"{host}:{settings.api_port}",
+        "proc_name": "pingstate",
+        # The arbiter's memory is then the worker's as well, and a worker is there at once.
+        "preload_app": True,
+        "worker_class": "pingstate.worker.Worker",
+        "worker_connections": 1000,
+        # For a root file system that is read-only and a user that has no home.
+        "worker_tmp_dir": memory if os.access(memory, os.W_OK) else None,
+        "control_socket_disable": True,
+        "graceful_timeout": 2,
+        # No proxy stands before a sidecar, and a client is none.
+        "forwarder_headers": "",
+        "logger_class": ConfiguredLogger,
+        "loglevel": "warning",
+        "on_starting": on_starting,
+        "when_ready": when_ready,
+        "pre_fork": pre_fork,
+        "post_worker_init": post_worker_init,
+        "worker_exit": worker_exit,
+    }
+
+
+# -- gunicorn's hooks ------------------------------------------------------------------------------
+
+
+def on_starting(server: Any) -> None:
+    """End the process with one line where gunicorn would try to bind again and again."""
+    if {"LISTEN_FDS", "GUNICORN_FD"} & set(os.environ):
+        return
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            _try_to_bind(*address)
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, proto, _, address = found[0]
+        with socket.socket(family, kind, proto) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        print(f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def when_ready(server: Any) -> None:
+    """Say once what is probed, how often, and where the API is."""
+    app = server.app.wsgi()
+    # What a first request leaves behind in Flask is then shared with the workers as well.
+    run_wsgi_app(app, create_environ("/healthz"))
+    lazy_imports.load_first_uses()
+    monitor = app.extensions["pingstate"]
+    # A gunicorn that someone else has set up may listen anywhere.
+    where = ", ".join(str(listener) for listener in server.LISTENERS) or ", ".join(server.cfg.bind)
+    line = f"probing {monitor.name} every {monitor.interval:g} s; API on {where}"
+    loaded = app.extensions["pingstate.settings"]
+    if loaded.sources["address"] == "default" and loaded.settings.probe is None:
+        line += f"; the address is the default, {loaded.settings.address}: set PINGSTATE_ADDRESS"
+    if server.num_workers != 1:
+        line += f"; {server.num_workers} workers, each with a verdict of its own"
+    log.info("%s", line)
+
+
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """Keep the collector's hands, and so copies, off what the processes share."""
+    gc.collect()
+    gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Wait up to 1 s for the first check, so that the first answer has a verdict."""
+    worker.wsgi.extensions["pingstate"].wait_for_verdict(1.0)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Stop the Monitor; a check in flight is discarded."""
+    monitor = getattr(worker.wsgi, "extensions", {}).get("pingstate")
+    if monitor is not None:
+        monitor.stop(0)
