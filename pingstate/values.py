@@ -14,7 +14,8 @@ import socket
 from collections.abc import Collection
 from typing import Any
 
-PROTOCOLS = ("tcp", "http", "https")
+DEFAULT_TIMEOUTS = {"tcp": 2.0, "http": 5.0, "https": 5.0}  # seconds for a whole check
+PROTOCOLS = tuple(DEFAULT_TIMEOUTS)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 _MAX_UNIX_PATH = 107  # bytes: sockaddr_un has 108 with the NUL

@@ -28,7 +28,8 @@ class Trace:
     `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
     `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
     `tls_version` and `certificate` of its TLS handshake; `earliest_expiry`, in seconds since 1970,
-    is that of all the certificates that were presented there.
+    is that of all the certificates that were presented there. `failed_due_to_regex` says that a
+    pattern of the check decided that it failed.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Trace:
     tls_version: str | None = None
     certificate: Certificate | None = None
     earliest_expiry: float | None = None
+    failed_due_to_regex: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class ProbeResult:
     def reason(self) -> str:
         """The detail, and before it the phase of a failure where it does not say it itself."""
         detail = self.detail or "no detail"
-        said = self.ok or self.phase is None or detail.startswith(self.phase)
-        return detail if said else f"{self.phase}: {detail}"
+        said = self.ok or detail.startswith((f"{self.phase}: ", "timeout after "))
+        return detail if said or self.phase is None else f"{self.phase}: {detail}"
 
 
 @runtime_checkable
@@ -99,16 +101,17 @@ def run_check(
     phase: str | None = None
     timeout_phase: str | None = None
     try:
-        ok, detail = run(attempt)
-        if not ok:
+        outcome = run(attempt)
+        if not outcome.ok:
             phase = deadline.phase
     except (CheckFailedError, OSError, ValueError, RecursionError, MemoryError) as exc:
-        ok, detail, phase = False, describe_failure(exc), deadline.phase
+        outcome, phase = Outcome(ok=False, seen=describe_failure(exc)), deadline.phase
+    ok, detail = outcome.ok, outcome.detail
     if not ok and deadline.expired:
         phase, timeout_phase = "timeout", phase
         seen = f": {detail}" if detail else ""
         detail = f"timeout after {deadline.timeout:g} s in {timeout_phase}{seen}"
-    elif not ok:
+    elif not ok and not outcome.own_words:
         detail = f"{phase}: {detail}"
     elapsed = deadline.elapsed()
     deadline.start_phase("done")
@@ -118,11 +121,11 @@ def run_check(
         detail=one_line(redact(detail, secrets)),
         phase=phase,
         timeout_phase=timeout_phase,
-        trace=_create_trace(attempt),
+        trace=_create_trace(attempt, failed_due_to_regex=outcome.by_regex and not ok),
     )
 
 
-def _create_trace(attempt: Attempt) -> Trace:
+def _create_trace(attempt: Attempt, *, failed_due_to_regex: bool) -> Trace:
     return Trace(
         seconds=attempt.deadline.seconds,
         ip_protocol=attempt.ip_protocol,
@@ -133,6 +136,7 @@ def _create_trace(attempt: Attempt) -> Trace:
         tls_version=attempt.tls_version,
         certificate=attempt.certificate,
         earliest_expiry=attempt.earliest_expiry,
+        failed_due_to_regex=failed_due_to_regex,
     )
 
 

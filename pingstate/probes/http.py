@@ -5,33 +5,37 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import unquote_plus, urljoin, urlsplit
 
 import requests
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.http1 import Answer, Hop, open_response
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
+from pingstate.probes.checks import parse_checks
 from pingstate.probes.conditions import (
     CallCondition,
     Check,
-    HTTPCondition,
+    ContentCondition,
+    Head,
+    HeadCondition,
     HTTPResponseSnapshot,
     Outcome,
-    any_2xx,
-    parse_checks,
 )
-from pingstate.probes.decoding import decode_body
+from pingstate.probes.decoding import BodyDecoder
+from pingstate.probes.head_conditions import evaluate_any_2xx
 from pingstate.probes.request import (
     DEFAULT_PORTS,
     create_request,
     encode_headers,
     encode_target,
 )
+from pingstate.probes.stream import Content, read_until_decided
 from pingstate.values import (
+    DEFAULT_TIMEOUTS,
     authority,
     normalize_address,
     normalize_host,
@@ -89,7 +93,7 @@ class HTTPProbe:
         self.address = normalize_address(address)
         self.port = validate_port(DEFAULT_PORTS[scheme] if port is None else port)
         self._ip_version = validate_ip_version(ip_version, self.address)
-        self.timeout = validate_timeout(5.0 if timeout is None else timeout)
+        self.timeout = validate_timeout(DEFAULT_TIMEOUTS["http"] if timeout is None else timeout)
         self._max_body = validate_max_body_bytes(max_body_bytes)
         self._follow = follow_redirects
         self._set_checks(check)
@@ -134,15 +138,14 @@ class HTTPProbe:
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
 
     def _set_checks(self, check: Check | Sequence[Check] | None) -> None:
-        conditions = parse_checks("http", check)
-        named = [c for c in conditions if isinstance(c, HTTPCondition)]
+        conditions = parse_checks("http", check, self.timeout)
+        self._heads = [c for c in conditions if isinstance(c, HeadCondition)]
+        self._bodies = [c for c in conditions if isinstance(c, ContentCondition)]
         self._calls = [c for c in conditions if isinstance(c, CallCondition)]
-        self._statuses = frozenset[int]().union(*(c.statuses or () for c in named))
-        self._heads = [c.on_head for c in named if c.on_head is not None]
-        self._bodies = [c.on_body for c in named if c.on_body is not None]
+        self._statuses = frozenset[int]().union(*(c.statuses or () for c in self._heads))
         # A condition that names statuses says it all, and a lone callable decides for itself.
-        if not self._statuses and (named or not self._calls):
-            self._heads.insert(0, any_2xx)
+        if not self._statuses and (self._heads or self._bodies or not self._calls):
+            self._heads.insert(0, HeadCondition(evaluate_any_2xx))
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
@@ -154,7 +157,7 @@ class HTTPProbe:
             with open_response(hop, self._tls, attempt) as response:
                 location = self._redirect_location(response)
                 if location is None:
-                    return self._judge(response, attempt.deadline)
+                    return self._judge(response, str(hop.request.url), attempt)
                 status = response.status
             if attempt.redirects >= MAX_REDIRECTS:
                 raise CheckFailedError(f"more than {MAX_REDIRECTS} redirects")
@@ -203,59 +206,57 @@ class HTTPProbe:
             return None
         return response.fields.get("Location")
 
-    def _judge(self, response: Answer, deadline: Deadline) -> Outcome:
+    def _judge(self, response: Answer, url: str, attempt: Attempt) -> Outcome:
         status = response.status
         if not 100 <= status <= 599:
             raise CheckFailedError(f"HTTP {status} is not a status")
-        body = b""
-        decided: list[Outcome] = []
-        for on_head in self._heads:
-            decided.append(on_head(status, response.fields))
-            if not decided[-1][0]:
-                break
-        else:
-            if self._bodies or self._calls:
-                body, outcomes = self._read(response, deadline)
-                decided += outcomes
-        deadline.start_phase("check")
-        if self._calls and all(ok for ok, _ in decided):
-            snapshot = HTTPResponseSnapshot(
-                status=status,
-                headers=response.fields,
-                body=body,
-                text=decode_body(body, response.fields.get("Content-Type")),
-                elapsed_ms=round(deadline.elapsed() * 1000, 3),
-            )
-            for call in self._calls:
-                decided.append(call.judge(snapshot))
-                if not decided[-1][0]:
-                    break
-        ok, detail = decided[-1]
-        # A callable's own words stand as they are.
-        if len(decided) > len(self._heads) + len(self._bodies) and detail:
-            return ok, detail
-        return ok, detail if detail.startswith(
-            "HTTP "
-        ) else f"HTTP {status}, {detail}".removesuffix(", ")
+        outcome = self._evaluate(response, url, attempt)
+        attempt.deadline.start_phase("check")
+        if outcome.own_words:
+            return outcome
+        return replace(outcome, seen=", ".join(filter(None, (f"HTTP {status}", outcome.seen))))
 
-    def _read(self, response: Answer, deadline: Deadline) -> tuple[bytes, list[Outcome]]:
+    def _evaluate(self, response: Answer, url: str, attempt: Attempt) -> Outcome:
+        """The outcome of the first condition that fails, else of the last one."""
+        deadline = attempt.deadline
+        head = Head(response.status, response.fields, deadline.remaining)
+        outcome = Outcome(ok=True)
+        for head_condition in self._heads:
+            outcome = head_condition.evaluate(head)
+            if not outcome.ok:
+                return outcome
+        if not (self._bodies or self._calls):
+            return outcome
         deadline.start_phase("body")
         # What is not compressed well still has room for its framing.
         deadline.limit_bytes(max(1 << 20, 4 * self._max_body))
-        body = bytearray()
-        waiting = list(self._bodies)
-        decided: list[Outcome] = []
-        complete = False
-        while not complete and (waiting or self._calls):
-            data = response.read1(min(16384, self._max_body - len(body)), decode_content=True)
-            body += data
-            complete = not data or len(body) >= self._max_body
-            for on_body in tuple(waiting):
-                outcome = on_body(bytes(body), complete, deadline.remaining())
-                if outcome is None:
-                    continue
-                waiting.remove(on_body)
-                decided.append(outcome)
-                if not outcome[0]:
-                    return bytes(body), decided
-        return bytes(body), decided
+        content = Content(
+            BodyDecoder(response.fields.get("Content-Type")),
+            deadline.remaining,
+            self._max_body,
+            "PINGSTATE_MAX_BODY_BYTES",
+        )
+
+        def read(size: int, _: float | None) -> bytes:
+            return response.read1(size, decode_content=True)
+
+        outcomes = read_until_decided(read, self._bodies, content, whole=bool(self._calls))
+        outcome = outcomes[-1] if outcomes else outcome
+        if not outcome.ok or not self._calls:
+            return outcome
+        deadline.start_phase("check")
+        snapshot = HTTPResponseSnapshot(
+            status=response.status,
+            headers=response.fields,
+            body=bytes(content.data),
+            text=content.text,
+            elapsed_ms=round(deadline.elapsed() * 1000, 3),
+            url=url,
+            version=attempt.version,
+            certificate=attempt.certificate,
+        )
+        for call in self._calls:
+            outcome = call.evaluate(snapshot)
+            if not outcome.ok:
+                break
+        return outcome

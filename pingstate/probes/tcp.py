@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
-from pingstate.probes.conditions import BannerCondition, CallCondition, Check, Outcome, parse_checks
+from pingstate.probes.checks import parse_checks
+from pingstate.probes.conditions import CallCondition, Check, ContentCondition, Outcome
+from pingstate.probes.stream import Content, read_until_decided
 from pingstate.text import excerpt
 from pingstate.values import (
+    DEFAULT_TIMEOUTS,
     authority,
     normalize_address,
     validate_ip_version,
@@ -44,12 +49,12 @@ class TCPProbe:
         self.address = normalize_address(address)
         self.port = validate_port(443 if port is None else port)
         self._ip_version = validate_ip_version(ip_version, self.address)
-        self.timeout = validate_timeout(2.0 if timeout is None else timeout)
+        self.timeout = validate_timeout(DEFAULT_TIMEOUTS["tcp"] if timeout is None else timeout)
         self._send = validate_send(send)
         self._secrets = secret_variants(send.decode("utf-8", "replace").split())
-        self._conditions = parse_checks("tcp", check)
-        self._banners = [c for c in self._conditions if isinstance(c, BannerCondition)]
-        self._calls = [c for c in self._conditions if isinstance(c, CallCondition)]
+        conditions = parse_checks("tcp", check, self.timeout)
+        self._banners = [c for c in conditions if isinstance(c, ContentCondition)]
+        self._calls = [c for c in conditions if isinstance(c, CallCondition)]
         self.name = f"tcp://{authority(self.address, self.port)}"
 
     def check(self) -> ProbeResult:
@@ -60,7 +65,7 @@ class TCPProbe:
         deadline = attempt.deadline
         with connect(self.address, self.port, deadline, self._ip_version) as sock:
             attempt.ip_protocol = ip_protocol(sock)
-            outcome = True, "connected"
+            outcome = Outcome(ok=True, seen="connected")
             if self._send:
                 deadline.start_phase("send")
                 sock.sendall(self._send)
@@ -69,33 +74,34 @@ class TCPProbe:
                 outcome = _read_banner(sock, self._banners, deadline)
             deadline.start_phase("check")
             for call in self._calls:
-                if outcome[0]:
-                    ok, detail = call.judge(sock)
-                    outcome = ok, detail or outcome[1]
+                if outcome.ok:
+                    called = call.evaluate(sock)
+                    outcome = called if called.detail else replace(called, seen=outcome.seen)
             return outcome
 
 
 def _read_banner(
-    sock: DeadlineSocket, conditions: list[BannerCondition], deadline: Deadline
+    sock: DeadlineSocket, conditions: list[ContentCondition], deadline: Deadline
 ) -> Outcome:
-    banner = bytearray()
-    waiting = list(conditions)
-    outcome = True, ""
-    while waiting:
-        try:
-            data = sock.recv(4096)
-        except TimeoutError:
-            raise CheckFailedError(f"the banner so far is {excerpt(bytes(banner))}") from None
-        if not data and not banner:
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    content = Content(
+        decoder,
+        deadline.remaining,
+        MAX_BANNER_BYTES,
+        # So that there is time left to judge, and for a callable.
+        settle_after=0.9 * deadline.remaining(),
+    )
+
+    def read(size: int, seconds: float | None) -> bytes:
+        sock.settimeout(seconds)
+        data = sock.recv(size)
+        if not data and not content.data and not any(c.patience for c in conditions):
             raise CheckFailedError("closed without a banner")
-        banner += data
-        complete = not data or len(banner) >= MAX_BANNER_BYTES
-        for condition in tuple(waiting):
-            decided = condition.on_banner(bytes(banner), complete, deadline.remaining())
-            if decided is not None:
-                outcome = decided
-                waiting.remove(condition)
-                if not outcome[0]:
-                    deadline.start_phase("check")
-                    return outcome
-    return outcome
+        return data
+
+    try:
+        outcomes = read_until_decided(read, conditions, content)
+    except TimeoutError:
+        raise CheckFailedError(f"the banner so far is {excerpt(content.data)}") from None
+    sock.settimeout(None)
+    return outcomes[-1]

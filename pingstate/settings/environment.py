@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pingstate.probes.conditions import parse_check
+from pingstate.probes.checks import parse_check
 from pingstate.settings.declarations import PREFIX, SETTINGS, Setting, Settings
 from pingstate.settings.parsing import key_pair_problem
-from pingstate.values import InvalidValueError, validate_ip_version
+from pingstate.values import DEFAULT_TIMEOUTS, InvalidValueError, validate_ip_version
 
 
 class ConfigurationError(ValueError):
@@ -143,9 +143,10 @@ def _cross_check(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[
     problems = []
     protocol = values.get("protocol", "tcp" if sources.get("protocol") == "default" else None)
     if "probe" not in values and protocol is not None:
+        timeout = values.get("timeout") or DEFAULT_TIMEOUTS[protocol]
         for check in values.get("check", ()):
             try:
-                parse_check(protocol, check)
+                parse_check(protocol, check, timeout)
             except ValueError as exc:
                 problems.append(f"{sources['check']}: {exc}")
     address = values.get("address", Settings.address if sources.get("address") == "default" else "")

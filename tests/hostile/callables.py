@@ -166,9 +166,9 @@ for check, expected in {
     returns_triple: FAILS,
     returns_numeric_detail: EITHER,
     returns_unspeakable_detail: EITHER,
-    returns_bytes_detail: FAILS,
-    returns_long_detail: FAILS,
-    returns_surrogates: FAILS,
+    returns_bytes_detail: down("check", soon=True, alone=r"b'\x1b[31m'"),
+    returns_long_detail: down("check", soon=True, alone="two\N{REPLACEMENT CHARACTER}lines "),
+    returns_surrogates: down("check", soon=True, alone="\N{REPLACEMENT CHARACTER} alone"),
     returns_empty_detail: FAILS,
     returns_generator: EITHER,
 }.items():

@@ -20,13 +20,14 @@ class Expected:
     """A verdict; `ok` is None where either is right.
 
     `phases` are those that a failure may name (any, if empty); `soon` is within half the timeout;
-    `says` is part of the detail.
+    `says` is part of the detail; `alone` is how it begins where it is a user's own.
     """
 
     ok: bool | None
     phases: tuple[str, ...] = ()
     soon: bool = False
     says: str = ""
+    alone: str = ""
 
 
 UP = Expected(ok=True)
@@ -34,8 +35,8 @@ EITHER = Expected(ok=None, soon=True)
 UP_SOON = Expected(ok=True, soon=True)
 
 
-def down(*phases: str, soon: bool = False, says: str = "") -> Expected:
-    return Expected(ok=False, phases=phases, soon=soon, says=says)
+def down(*phases: str, soon: bool = False, says: str = "", alone: str = "") -> Expected:
+    return Expected(ok=False, phases=phases, soon=soon, says=says, alone=alone)
 
 
 @dataclass(frozen=True)

@@ -294,6 +294,9 @@ def _verdict(case: Case, measured: Measured) -> Iterator[str]:
             yield f"failed in no known phase: {seen}"
         elif expected.phases and phase not in expected.phases:
             yield f"failed, but not in {' or '.join(expected.phases)}: {seen}"
+        elif expected.alone:
+            if not measured.detail.startswith(expected.alone):
+                yield f"does not begin with {expected.alone!r}: {seen}"
         elif not {phase, measured.timeout_phase or phase} <= set(re.split("[ :]", measured.detail)):
             yield f"does not say the phase in words: {seen}"
         if expected.says not in measured.detail:

@@ -6,6 +6,7 @@ from pingstate import ProbeResult
 from pingstate.net.certificate import Certificate
 from pingstate.net.errors import CheckFailedError
 from pingstate.probes.base import redact, run_check, secret_variants
+from pingstate.probes.conditions import Outcome
 
 
 def check(run, **options):
@@ -33,7 +34,7 @@ def test_trace_is_made_of_what_the_attempt_saw():
         for name, value in seen.items():
             setattr(attempt, name, value)
         attempt.deadline.start_phase("check")
-        return True, "fine"
+        return Outcome(ok=True, seen="fine")
 
     result = check(run)
     assert result.detail == "fine"
@@ -48,7 +49,7 @@ def test_forgotten_answer_leaves_the_way_to_it():
         attempt.tls_version, attempt.certificate = "TLS 1.3", Certificate(1.0, "a", "b")
         attempt.earliest_expiry = 1.0
         attempt.forget_answer()
-        return True, ""
+        return Outcome(ok=True)
 
     trace = check(run).trace
     assert (trace.ip_protocol, trace.redirects) == (4, 1)
@@ -79,4 +80,30 @@ def test_secrets_are_redacted_however_they_are_spelled():
     assert "abc" not in secrets
     assert redact('said s3cret, "s3cret\\"\\\\x" and s3cret"\\x', secrets) == 'said ***, "***" and ***'  # fmt: skip
     assert redact("cut off: s3cr\N{HORIZONTAL ELLIPSIS}", secrets) == "cut off: ***"
-    assert check(lambda _: (False, "not s3cret"), secrets=secrets).detail == "dns: not ***"
+    assert (
+        check(lambda _: Outcome(ok=False, seen="not s3cret"), secrets=secrets).detail
+        == "dns: not ***"
+    )
+
+
+def test_own_words_stand_alone_but_for_a_timeout():
+    failed = check(
+        lambda _: Outcome(ok=False, seen="not s3cret", own_words=True), secrets=["s3cret"]
+    )
+    assert (failed.detail, failed.phase, failed.reason) == ("not ***", "dns", "dns: not ***")
+
+
+def test_reason_names_the_phase_once():
+    assert ProbeResult(ok=True, detail="fine").reason == "fine"
+    assert ProbeResult(ok=False, phase="check", detail="check: no").reason == "check: no"
+    assert ProbeResult(ok=False, phase="check", detail="checked: no").reason == "check: checked: no"
+    assert ProbeResult(ok=False, phase="timeout", detail="timeout after 1 s in body").reason == "timeout after 1 s in body"  # fmt: skip
+    assert ProbeResult(ok=False).reason == "no detail"
+
+
+def test_trace_says_whether_a_pattern_failed():
+    def trace(*, ok):
+        return check(lambda _: Outcome(ok=ok, by_regex=True)).trace
+
+    assert trace(ok=False).failed_due_to_regex
+    assert not trace(ok=True).failed_due_to_regex

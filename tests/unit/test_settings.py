@@ -292,6 +292,21 @@ def test_wrong_protocol_says_nothing_of_a_check():
     assert len(caught.value.problems) == 1
 
 
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"PINGSTATE_CHECK": "open:2"}, "PINGSTATE_CHECK: 'open:2' is not shorter than the timeout of 2 s"),
+        ({"PINGSTATE_CHECK": "open:3", "PINGSTATE_TIMEOUT": "3"}, "PINGSTATE_CHECK: 'open:3' is not shorter than the timeout of 3 s"),
+        ({"PINGSTATE_CHECK": "status=200", "PINGSTATE_PROTOCOL": "http"}, "PINGSTATE_CHECK: 'status=200' is not a check; did you mean 'status:200'?"),
+    ],
+)  # fmt: skip
+def test_check_that_can_not_be_is_told_with_its_source(environ, problem):
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    assert caught.value.problems == [problem]
+    load_settings({"PINGSTATE_CHECK": "open:2", "PINGSTATE_TIMEOUT": "3"})
+
+
 def test_secrets_of_addresses_and_paths_are_not_told():
     with pytest.raises(ConfigurationError) as caught:
         load_settings(

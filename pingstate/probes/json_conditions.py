@@ -1,0 +1,166 @@
+"""Conditions on a value in a JSON body, found by an RFC 6901 pointer."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pingstate.probes.conditions import ContentCondition, Outcome
+from pingstate.probes.stream import Content
+from pingstate.text import excerpt
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=")
+# What is meant by what looks like an operator and is none.
+_MEANT = {
+    "==": "json:{0}={1}",
+    "===": "json:{0}={1}",
+    "=!": "json:{0}!={1}",
+    "!==": "json:{0}!={1}",
+    "<>": "json:{0}!={1}",
+    "=>": "json:{0}>={1}",
+    "=<": "json:{0}<={1}",
+    "~=": "json_matches:{0}={1}",
+    "=~": "json_matches:{0}={1}",
+    "!~": "not:json_matches:{0}={1}",
+    "!=~": "not:json_matches:{0}={1}",
+}
+
+
+def parse_json(_: str, rest: str) -> ContentCondition:
+    """`json:POINTER`, or with `=`, `!=`, `<`, `<=`, `>` or `>=` and a value. Raises ValueError."""
+    found = _SIGN.search(rest)
+    pointer, sign, wanted = rest, "", ""
+    if found:
+        pointer, sign, wanted = rest[: found.start()], found[0], rest[found.end() :]
+    if sign not in ("", "=", "!=", *_COMPARISONS):
+        raise ValueError(_describe_sign(rest, pointer, sign, wanted))
+    steps = parse_pointer("json", rest, pointer)
+    value = _parse_value(wanted)
+    if sign in _COMPARISONS and not _is_number(value):
+        raise ValueError(f"'json:{rest}' compares with {wanted!r}; expected a number after {sign}")
+
+    def judge(found: Any, _: float) -> Outcome:
+        seen = describe_found(pointer, found)
+        if not sign:
+            return Outcome(ok=True, seen=seen)
+        if sign in ("=", "!="):
+            ok = _is_equal(found, value, wanted) is (sign == "=")
+        elif _is_number(found):
+            ok = _COMPARISONS[sign](found, value)
+        else:
+            return Outcome(ok=False, seen=seen, expected="a number", undecided=True)
+        shown = excerpt(wanted)
+        return Outcome(ok=ok, seen=seen, expected=shown if sign == "=" else f"{sign} {shown}")
+
+    return create_json_condition(pointer, steps, judge)
+
+
+def _describe_sign(rest: str, pointer: str, sign: str, wanted: str) -> str:
+    text = f"'json:{rest}' has no operator {sign!r}; expected = != < <= > or >="
+    if sign in _MEANT:
+        text += f"; did you mean {_MEANT[sign].format(pointer, wanted)!r}?"
+    if sign[0] == "=":
+        text += f" A text that begins with {sign[1]} is written as JSON: "
+        text += repr(f"json:{pointer}={json.dumps(sign[1:] + wanted, ensure_ascii=False)}")
+    return text
+
+
+def parse_pointer(word: str, rest: str, pointer: str) -> list[str]:
+    """The steps of a pointer. Raises ValueError."""
+    good = not pointer or (pointer[0] == "/" and pointer == pointer.rstrip())
+    if not good or re.search("~(?![01])", pointer):
+        # A pointer with blanks before the operator, or a path as in JSONPath or jq.
+        meant = pointer.strip()
+        if meant[:1] != "/":
+            meant = "/" + re.sub(r"\]?[.\[]", "/", meant.removeprefix("$").lstrip(".").rstrip("]"))
+        suggestion = f"{word}:{meant}{rest[len(pointer) :]}"
+        hint = f"; did you mean {suggestion!r}?" if re.fullmatch("(/[^/~]+)+", meant) else ""
+        raise ValueError(
+            f"'{word}:{rest}' has no RFC 6901 pointer, such as /status or /checks/0/name{hint}"
+        )
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def create_json_condition(
+    pointer: str, steps: list[str], judge: Callable[[Any, float], Outcome]
+) -> ContentCondition:
+    """A condition by `judge`, which gets the value that was found and the seconds left."""
+
+    def evaluate(content: Content) -> Outcome | None:
+        if not content.complete:
+            return None
+        if content.cut:
+            seen = f"the body was cut: no whole JSON{content.extent}"
+            return Outcome(ok=False, seen=seen, undecided=True)
+        # An object takes some 200 bytes of memory: one in 8 bytes says nothing, and is much.
+        if content.text.count("{") * 8 > max(len(content.data), 65536):
+            return Outcome(
+                ok=False, seen="too many nested objects in the JSON body", undecided=True
+            )
+        try:
+            # Once for all conditions of a check.
+            content.parsed = content.parsed or (json.loads(content.text),)
+        except (ValueError, RecursionError):
+            seen = f"the body is not JSON: {excerpt(content.text)}"
+            return Outcome(ok=False, seen=seen, undecided=True)
+        try:
+            found = _look_up(content.parsed[0], steps)
+        except (LookupError, TypeError):
+            return Outcome(ok=False, seen=f"the body has no {excerpt(pointer)}")
+        return judge(found, content.remaining())
+
+    return ContentCondition(lambda: evaluate)
+
+
+def _look_up(document: Any, steps: list[str]) -> Any:
+    """The value that the steps lead to. Raises LookupError, or TypeError if there is none."""
+    for step in steps:
+        document = document[_parse_index(step) if isinstance(document, list) else step]
+    return document
+
+
+def _parse_index(step: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", step):
+        raise LookupError(step)
+    return int(step)
+
+
+def _parse_value(text: str) -> Any:
+    """A JSON value; a bare word is a string."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_equal(found: Any, value: Any, wanted: str) -> bool:
+    # 1 == True in Python, not in JSON; 1 == 1.0 in both; a bare word is a string.
+    if not {type(found), type(value)} - {int, float}:
+        return bool(found == value)
+    return found == wanted or dump_json(found) == dump_json(value)
+
+
+def describe_found(pointer: str, found: Any) -> str:
+    """The value that was found, for a detail."""
+    return f"{pointer or 'the body'} is {excerpt(dump_json(found))}"
+
+
+def dump_json(value: Any) -> str:
+    """JSON in one spelling."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,168 @@
+"""Read a body, or what a TCP target says, only until every condition on it is decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pingstate.probes.conditions import ContentCondition, Outcome
+
+_PIECE = 16384  # bytes that are read at once
+
+
+class Decoder(Protocol):
+    """A decoder of bytes that come in pieces, as `codecs.IncrementalDecoder` is one."""
+
+    def decode(self, data: bytes, /, *, final: bool) -> str:
+        """The text that `data` adds."""
+
+
+class Content:
+    """What has come so far, as bytes and as text; at most `limit` bytes of it are kept.
+
+    `complete` says that no more will come, `cut` that more would have come, `piece` is the text
+    that came last. `limit_name` is the setting behind the limit, "" for none. `settle_after` is
+    for a peer that need not end: the seconds after which what must not come is judged by what has
+    come so far. None waits for the end. `remaining()` is what is left of the check's deadline.
+    `parsed` is for a condition to keep what it has parsed, for others.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        remaining: Callable[[], float],
+        limit: int,
+        limit_name: str = "",
+        settle_after: float | None = None,
+    ) -> None:
+        self.remaining = remaining
+        self.data = bytearray()
+        self.piece = ""
+        self.complete = False
+        self.cut = False
+        self.room = limit
+        self.parsed: tuple[Any] | None = None
+        self._decoder = decoder
+        self._limit = f"{limit} bytes" + (f" ({limit_name})" if limit_name else "")
+        self._settle_after = settle_after
+        self._settled = False
+        self._pieces: list[str] = []
+        self._started = time.monotonic()
+
+    def feed(self, data: bytes, *, complete: bool = False) -> None:
+        """Add what came; `complete` says that it was the last."""
+        self.cut = len(data) > self.room
+        self.complete = complete or self.cut
+        kept = data[: self.room]
+        self.room -= len(kept)
+        self.data += kept
+        self.piece = self._decoder.decode(kept, final=self.complete)
+        self._pieces.append(self.piece)
+
+    @property
+    def text(self) -> str:
+        """All the text that has come so far."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def elapsed(self) -> float:
+        """Seconds since the reading began."""
+        return time.monotonic() - self._started
+
+    @property
+    def extent(self) -> str:
+        """How much of the whole this is, for a detail: "" if it is all."""
+        if self.cut:
+            return f" in the first {self._limit}"
+        return " so far" if self._settled else ""
+
+    @property
+    def settles_after(self) -> float | None:
+        """Seconds after which absence is judged by what has come; None while that is not known."""
+        return self._settle_after if self.data else None
+
+    def settle(self) -> None:
+        """Take what has come so far for all."""
+        self._settled = True
+        self.feed(b"", complete=True)
+
+
+class _Evaluations:
+    """The conditions that are not decided yet, and the outcomes of those that are."""
+
+    def __init__(self, conditions: Sequence[ContentCondition]) -> None:
+        self.waiting = [(condition, condition.start()) for condition in conditions]
+        self.outcomes: list[Outcome] = []
+        self._any_wanted = any(not condition.negated for condition in conditions)
+
+    def evaluate(self, content: Content) -> bool:
+        """Ask each once more; False as soon as one fails."""
+        for entry in tuple(self.waiting):
+            outcome = entry[1](content)
+            if outcome is not None:
+                self.waiting.remove(entry)
+                self.outcomes.append(outcome)
+                if not outcome.ok:
+                    return False
+        return True
+
+    def patience(self, content: Content) -> float | None:
+        """Seconds from the start of the reading after which to ask again; None waits for more."""
+        times = [one.patience for one, _ in self.waiting if one.patience is not None]
+        if self._only_negated() and content.settles_after is not None:
+            times.append(content.settles_after)
+        return min(times, default=None)
+
+    def settled(self, content: Content) -> bool:
+        """Whether what must not come can be judged by what has come.
+
+        That is once all that must come has come, and without such, when the time for it is over.
+        """
+        after = content.settles_after
+        return (
+            after is not None
+            and self._only_negated()
+            and (self._any_wanted or content.elapsed() >= after)
+        )
+
+    def _only_negated(self) -> bool:
+        return bool(self.waiting) and all(one.negated for one, _ in self.waiting)
+
+
+def read_until_decided(
+    read: Callable[[int, float | None], bytes],
+    conditions: Sequence[ContentCondition],
+    content: Content,
+    *,
+    whole: bool = False,
+) -> list[Outcome]:
+    """Read pieces into `content` until the first condition fails or all are decided.
+
+    `read` takes the most bytes to give and the seconds to wait for them (None: as long as there
+    is time); it gives b"" at the end and raises TimeoutError. With `whole` the reading goes on to
+    the end though all is decided. Outcomes are in the order in which they were decided. Raises
+    TimeoutError when the deadline is over.
+    """
+    evaluations = _Evaluations(conditions)
+    while not content.complete and (evaluations.waiting or whole):
+        content.remaining()
+        patience = evaluations.patience(content)
+        wait = None if patience is None else max(patience - content.elapsed(), 0.001)
+        try:
+            # One byte more than is kept, to know whether there is one.
+            data = read(min(_PIECE, content.room + 1), wait)
+        except TimeoutError:
+            if patience is None or content.elapsed() < patience:
+                raise
+            content.feed(b"")
+        else:
+            content.feed(data, complete=not data)
+        if not evaluations.evaluate(content):
+            break
+        if evaluations.settled(content) and not content.complete:
+            content.settle()
+            if not evaluations.evaluate(content):
+                break
+    return evaluations.outcomes

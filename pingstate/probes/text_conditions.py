@@ -1,0 +1,36 @@
+"""A condition on text that must be there."""
+
+from __future__ import annotations
+
+from pingstate.probes.conditions import ContentCondition, Evaluate, Outcome
+from pingstate.probes.stream import Content
+from pingstate.text import excerpt
+
+
+def parse_contains(word: str, rest: str) -> ContentCondition:
+    """`body_contains:TEXT` or `banner_contains:TEXT`. Raises ValueError."""
+    if not rest:
+        raise ValueError(f"'{word}:' names no text; expected {word}:TEXT")
+    shown = excerpt(rest)
+
+    def start() -> Evaluate:
+        end = ""
+
+        def evaluate(content: Content) -> Outcome | None:
+            nonlocal end
+            # The text may have come in several pieces.
+            recent = end + content.piece
+            if rest in recent:
+                return Outcome(ok=True, seen=f"found {shown}")
+            end = recent[max(0, len(recent) - len(rest) + 1) :]
+            if not content.complete:
+                return None
+            return Outcome(
+                ok=False,
+                seen=f"{shown} is not in {excerpt(content.text)}{content.extent}",
+                undecided=content.cut,
+            )
+
+        return evaluate
+
+    return ContentCondition(start)
