@@ -10,6 +10,9 @@ import sys
 from tests.provision.commands import ROOT, output, run, say
 from tests.provision.debian import apt_install, may_install
 
+# What browsers of the kind are called, Debian's first.
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 # Which versions of the tools, and of what they need.
@@ -39,5 +42,7 @@ def ensure_tools() -> None:
     """Programs that the tests run, where a Debian so small that it has not got them allows it."""
     packages = {"systemd-analyze": "systemd", "unshare": "util-linux"}
     missing = [package for tool, package in packages.items() if shutil.which(tool) is None]
+    if not any(map(shutil.which, CHROMIUMS)):
+        missing.append("chromium")
     if missing and may_install():
         apt_install(*missing)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 from html.parser import HTMLParser
 
 import pytest
 
 from pingstate import Monitor, ProbeResult
+from pingstate.net.certificate import Certificate
+from pingstate.probes.base import Trace
 from pingstate.web import page
 from pingstate.web.app import app_of
 
@@ -26,8 +29,8 @@ class Scripted:
         return self.results.pop(0)
 
 
-def ok(latency_ms=12.3, detail="HTTP 200"):
-    return ProbeResult(ok=True, latency_ms=latency_ms, detail=detail)
+def ok(latency_ms=12.3, detail="HTTP 200", trace=None):
+    return ProbeResult(ok=True, latency_ms=latency_ms, detail=detail, trace=trace)
 
 
 def failed(detail="connect: connection refused", phase="connect"):
@@ -138,6 +141,8 @@ def test_all_addresses_are_relative_and_there():
 
 def test_all_of_it_is_under_30_kb():
     results = [result for _ in range(15) for result in (ok(), failed())]
+    certificate = Certificate(expires=time.time(), subject="target.test", issuer="Small Authority")
+    results.append(ok(trace=Trace(certificate=certificate)))
     client = client_after(*results)
     answers = [client.get("/", headers={"Accept": BROWSER})]
     answers += [client.get(f"/static/{name}") for name in page.CONTENT_TYPES]
@@ -216,7 +221,7 @@ def test_server_says_every_word_without_a_script():
 def test_before_the_first_check_the_page_says_so():
     document = page_after()
     assert "no check has ended yet" in document.text
-    assert [a["id"] for _, a in document.tags if "hidden" in a] == [
+    assert [a["id"] for _, a in document.tags if "hidden" in a and "id" in a] == [
         "banner",
         "recent",
         "graph",

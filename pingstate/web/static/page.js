@@ -3,7 +3,7 @@
 const AXIS_TOP = 10, AXIS_BOTTOM = 22;
 const MOST_MARKS = 120, LEAST_SLOTS = 20, SLOT = 9; // pixels that a mark needs
 const FACES = ["unknown", "up", "degraded", "down"];
-const WORDS = { ok: "ok", slow: "slow", fail: "failed" };
+const WORDS = { ok: "ok", slow: "slow", fail: "failed", error: "error" };
 
 const id = (name) => document.getElementById(name);
 const icon = document.querySelector("link[rel=icon]");
@@ -55,9 +55,11 @@ const expiry = (seconds) =>
 
 // Elements
 
-const write = (element, text) => {
-  if (element.textContent !== text) element.textContent = text;
+const set = (element, name, value) => {
+  if (element[name] !== value) element[name] = value;
 };
+
+const write = (element, text) => set(element, "textContent", text);
 
 const make = (tag, ...children) => {
   const element = document.createElement(tag);
@@ -73,7 +75,8 @@ const draw = (tag, attributes, text) => {
 };
 
 const moment = (date, element = document.createElement("time")) => {
-  element.dateTime = element.title = date.toISOString();
+  set(element, "dateTime", date.toISOString());
+  set(element, "title", date.toISOString());
   write(element, clock(date));
   return element;
 };
@@ -96,7 +99,7 @@ const showAges = () => {
 
 const showBanner = () => {
   const banner = id("banner");
-  banner.hidden = !(lost() || snapshot?.stale);
+  set(banner, "hidden", !(lost() || snapshot?.stale));
   if (lost()) {
     const gone = new Date(answeredAt);
     if (banner.dataset.for !== gone.toISOString()) {
@@ -138,7 +141,9 @@ const showFacts = () => {
   write(id("latency"), milliseconds(snapshot.last_latency_ms));
   write(id("detail"), cut(lastReason()));
   for (const [event, count] of Object.entries(snapshot.checks)) {
-    write(id(`count-${event}`), count.toLocaleString());
+    const number = id(`count-${event}`);
+    write(number, count.toLocaleString());
+    set(number.parentElement, "hidden", event === "error" && count === 0);
   }
   moment(new Date(snapshot.started * 1000), id("started").firstElementChild);
   write(id("transitions"), snapshot.transitions.toLocaleString());
@@ -148,7 +153,7 @@ const showFacts = () => {
     id("changes").replaceChildren(...snapshot.changes.map(change).reverse());
   }
   const certificate = snapshot.certificate;
-  id("certificate").hidden = !certificate;
+  set(id("certificate"), "hidden", !certificate);
   if (certificate) {
     const left = certificate.expires - Date.now() / 1000;
     write(id("expiry"), expiry(left));
@@ -184,17 +189,17 @@ const mark = (check) => {
 };
 
 const showRecent = () => {
-  id("recent").hidden = snapshot.recent.length === 0;
-  graph.hidden = false;
+  set(id("recent"), "hidden", snapshot.recent.length === 0);
   if (snapshot.recent.length === 0) return;
   const most = Math.min(MOST_MARKS, Math.floor(plotWidth() / SLOT));
-  const keys = new Map(); // two checks may have ended in the same millisecond
+  const keys = new Map(); // checks may have ended alike in the same millisecond
   shown = snapshot.recent.slice(-most).map((check) => {
-    const same = keys.get(check.ts) ?? 0;
-    keys.set(check.ts, same + 1);
-    return { ...check, key: `${check.ts}/${same}` };
+    const key = JSON.stringify(check);
+    const same = keys.get(key) ?? 0;
+    keys.set(key, same + 1);
+    return { ...check, key: `${same} ${key}` };
   });
-  const wanted = JSON.stringify([shown.map((check) => check.key), plotWidth(), devicePixelRatio]);
+  const wanted = JSON.stringify([shown.map((check) => check.key), plotWidth()]);
   if (wanted === drawn) return;
   drawn = wanted;
   const focused = strip.contains(document.activeElement);
@@ -278,8 +283,8 @@ const drawChart = () => {
   const highest = Math.max(0.1, ...(passed.length ? passed : timed).map((check) => check.latency_ms));
   const limits = [["slow", snapshot.slow_ms], ["timeout", snapshot.timeout && snapshot.timeout * 1000]]
     .filter(([, ms]) => ms && ms <= 2.5 * highest);
-  const by = step(Math.max(highest, ...limits.map(([, ms]) => ms)) * 1.05);
-  const top = by * Math.ceil((Math.max(highest, ...limits.map(([, ms]) => ms)) * 1.05) / by);
+  const most = Math.max(highest, ...limits.map(([, ms]) => ms)) * 1.05;
+  const by = step(most), top = by * Math.ceil(most / by);
   const x = (index) => left + (index + slots() - shown.length + 0.5) * slot;
   const y = (ms) => bottom - (Math.min(ms, top) / top) * (bottom - AXIS_TOP);
 
@@ -288,8 +293,8 @@ const drawChart = () => {
   if (place >= 0) draw("rect", { class: "column", x: x(place) - slot / 2, y: AXIS_TOP - 4, width: slot, height: bottom - AXIS_TOP + 4 });
   for (let ms = 0; ms <= top * 1.001; ms += by) {
     draw("line", { class: "grid", x1: left, x2: width, y1: y(ms), y2: y(ms) });
-    const text = Number(ms.toPrecision(6)).toLocaleString();
-    draw("text", { x: left - 8, y: y(ms) + 4, "text-anchor": "end" }, ms ? text : "0 ms");
+    const text = ms ? Number(ms.toPrecision(6)).toLocaleString() : "0 ms";
+    draw("text", { x: left - 8, y: y(ms) + 4, "text-anchor": "end" }, text);
   }
   for (const [name, ms] of limits) {
     draw("line", { class: "limit", x1: left, x2: width, y1: y(ms), y2: y(ms) });
