@@ -40,12 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Scripted:
-    """A probe whose every result a test gives; a timeout that no test waits for."""
+    """A probe whose every result a test gives."""
 
-    timeout = 600.0
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, timeout: float) -> None:
         self.name = name
+        self.timeout = timeout
         self.result = ProbeResult(ok=True, latency_ms=12.3, detail="HTTP 200")
 
     def check(self) -> ProbeResult:
@@ -53,10 +52,20 @@ class Scripted:
 
 
 class Desk:
-    """A Monitor that checks when a test says so, and its API on loopback."""
+    """A Monitor that checks when a test says so, and its API on loopback.
 
-    def __init__(self, name: str = "https://target.test:443/", port: int = 0, **options) -> None:
-        self.probe = Scripted(name)
+    `timeout` is the probe's, in seconds: a second and the interval after it the verdict is stale.
+    """
+
+    def __init__(
+        self,
+        name: str = "https://target.test:443/",
+        *,
+        port: int = 0,
+        timeout: float = 600.0,
+        **options,
+    ) -> None:
+        self.probe = Scripted(name, timeout)
         self.monitor = Monitor(self.probe, **{"interval": 0.5} | options)
         self.server = serve(self.monitor, port=port)
         self.port = self.server.port

@@ -110,9 +110,7 @@ def test_times_are_the_readers_own_with_the_exact_one_on_hover(desk, look):
 
 
 def test_stale_verdict_is_called_stale_with_a_banner(desk, look):
-    api = desk()
-    api.probe.timeout = 0.0
-    api.monitor._timeout = 0.0
+    api = desk(timeout=0.0)
     api.passes()
     page = look(api.url)
     expect(page.locator("#word")).to_have_text("stale")
@@ -121,9 +119,9 @@ def test_stale_verdict_is_called_stale_with_a_banner(desk, look):
     )
     expect(page.locator("#held")).to_have_text("last verdict: up")
     expect(page).to_have_title(re.compile("^stale · "))
-    api.monitor._timeout = 600.0
-    expect(page.locator("#banner")).to_be_hidden()
-    expect(page.locator("#word")).to_have_text("up")
+    with api.monitor:
+        expect(page.locator("#banner")).to_be_hidden()
+        expect(page.locator("#word")).to_have_text("up")
 
 
 def test_sidecar_that_is_gone_is_said_since_when_until_it_is_back(desk, look):
@@ -266,9 +264,7 @@ def test_chart_has_an_axis_in_ms_and_limits_where_they_fit(desk, look):
 
 
 def test_timeout_is_drawn_when_the_latency_comes_near_it(desk, look):
-    api = desk()
-    api.monitor._timeout = 0.2
-    api.monitor._interval = 600
+    api = desk(timeout=0.2)
     api.passes(latency_ms=150)
     page = look(api.url)
     expect(page.locator("#chart")).to_contain_text("timeout 200 ms")
@@ -290,7 +286,7 @@ def test_short_history_works(desk, look, history):
 def test_ten_thousand_checks_leave_the_page_light(desk, look):
     api = desk(history=10_000)
     for turn in range(10_000):
-        api.monitor._fsm.fire("ok", float(turn % 50), "HTTP 200")
+        api.passes(latency_ms=turn % 50)
     page = look(api.url)
     expect(marks(page).first).to_be_attached()
     assert 50 < marks(page).count() <= 120
@@ -513,10 +509,8 @@ def violations(page):
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("state", [*STATES, "stale", "unreachable"])
 def test_axe_finds_nothing_and_the_word_is_large(desk, look, state, screen, scheme):
-    api = desk(slow_ms=100)
+    api = desk(slow_ms=100, timeout=0.0 if state == "stale" else 600.0)
     api.become(state if state in STATES else "up")
-    if state == "stale":
-        api.monitor._timeout = -10.0
     page = look(
         api.url,
         viewport=SCREENS[screen],
