@@ -100,7 +100,7 @@ def create_json_condition(
         if not content.complete:
             return None
         if content.cut:
-            seen = f"the body was cut: no whole JSON{content.extent}"
+            seen = f"the body was cut: no whole JSON in {content.extent}"
             return Outcome(ok=False, seen=seen, undecided=True)
         # An object takes some 200 bytes of memory: one in 8 bytes says nothing, and is much.
         if content.text.count("{") * 8 > max(len(content.data), 65536):

@@ -32,8 +32,8 @@ def parse_matches(word: str, rest: str) -> ContentCondition:
 
     def evaluate(content: Content) -> Outcome | None:
         if (content.complete or not whole) and pattern.search_content(content):
-            extent = content.extent if whole else ""
-            return Outcome(ok=True, seen=f"matched {pattern.source}{extent}", by_regex=True)
+            part = f" in {content.extent}" if content.cut and whole else ""
+            return Outcome(ok=True, seen=f"matched {pattern.source}{part}", by_regex=True)
         hopeless = (
             pattern.anchored
             and (content.cut or not content.complete)
@@ -44,7 +44,7 @@ def parse_matches(word: str, rest: str) -> ContentCondition:
             return None
         return Outcome(
             ok=False,
-            seen=f"{pattern.source} matches nothing in {excerpt(content.text)}{content.extent}",
+            seen=f"{pattern.source} matches nothing in {content.quote()}",
             undecided=content.cut and not hopeless,
             by_regex=True,
         )

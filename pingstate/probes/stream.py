@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pingstate.probes.conditions import ContentCondition, Outcome
+from pingstate.text import excerpt
 
 _PIECE = 16384  # bytes that are read at once
 
@@ -73,10 +74,15 @@ class Content:
 
     @property
     def extent(self) -> str:
-        """How much of the whole this is, for a detail: "" if it is all."""
+        """How much was read of what was cut, for a detail."""
+        return f"the first {self._limit}"
+
+    def quote(self) -> str:
+        """What has come, for a detail: its beginning, and how much of the whole it is."""
+        quoted = excerpt(self.text)
         if self.cut:
-            return f" in the first {self._limit}"
-        return " so far" if self._settled else ""
+            return f"{self.extent}: {quoted}"
+        return f"{quoted} so far" if self._settled else quoted
 
     @property
     def settles_after(self) -> float | None:

@@ -27,7 +27,7 @@ def parse_contains(word: str, rest: str) -> ContentCondition:
                 return None
             return Outcome(
                 ok=False,
-                seen=f"{shown} is not in {excerpt(content.text)}{content.extent}",
+                seen=f"{shown} is not in {content.quote()}",
                 undecided=content.cut,
             )
 

@@ -237,8 +237,10 @@ class Settings:
         "CHECK",
         "what counts as up; repeatable (one per line in the variable), and all must hold. "
         "http/https: `status:200-299,404`, `body_contains:OK`, `body_matches:REGEX`, "
-        "`json:/pointer=value`, `header:Name=value`; tcp: `banner_contains:SSH-`, "
-        "`banner_matches:REGEX`; any: `call:module:function`",
+        "`json:/pointer` (is there) or with `=`, `!=`, `<`, `<=`, `>`, `>=` and a value, "
+        "`json_matches:/pointer=REGEX`, `header:Name` or `header:Name=value`, "
+        "`header_matches:Name=REGEX`; tcp: `banner_contains:SSH-`, `banner_matches:REGEX`, "
+        "`open:SECONDS`; any: `call:module:function`; `not:` before a check turns it round",
         default_text='none ("connect ok" or "any 2xx")',
         repeatable=True,
     )

@@ -184,7 +184,7 @@ DOWN = {
     "banner matches": ({**BANNER, "PINGSTATE_CHECK": "banner_matches:^SSH-"}, "'^SSH-'"),
     "more than max body bytes": (
         http("/", check="body_contains:plain", max_body_bytes="3"),
-        "'plain' is not in 'pla'",
+        "'plain' is not in the first 3 bytes (PINGSTATE_MAX_BODY_BYTES): 'pla'",
     ),
     "more than max body bytes by default": (http("/long", check="body_contains:end"), "'end'"),
     "header check": (http("/", check="header:Content-Type=text/html"), "Content-Type"),

@@ -135,21 +135,35 @@ def as_local(line: str, port: int) -> list[str]:
     return words[1:]
 
 
+# What a server of ours is asked and says, for a line that has this in it.
+DIALOGUES = {
+    "PONG": (b"PING\r\n", b"+PONG\r\n"),
+    "ldap": (
+        b"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00",
+        b"0\x84\x00\x00\x00\x10\x02\x01\x01a\x84\x00\x00\x00\x07\n\x01\x00\x04\x00\x04\x00",
+    ),
+}
+
+
 @pytest.mark.parametrize("line", [x for x in README.commands("The command line") + README.commands("Checks") if x.startswith("pingstate")])  # fmt: skip
 def test_command_line_of_the_readme_runs(line, target, banner, sidecar):
     port = target.port
     if "SSH-" in line:
         port = banner
-    elif "PONG" in line:
+    elif "json:" in line:
+        target.body = b'{"queue": {"depth": 99}}'
+    for word in DIALOGUES.keys() & set(re.findall(r"\w+", line)):
         import socket
 
-        redis = socket.create_server(("127.0.0.1", 0))
-        port = redis.getsockname()[1]
+        server = socket.create_server(("127.0.0.1", 0))
+        port = server.getsockname()[1]
 
-        def talk():
-            with redis, redis.accept()[0] as sock:
-                assert sock.recv(100) == b"PING\r\n"
-                sock.sendall(b"+PONG\r\n")
+        def talk(server=server, word=word):
+            with server, server.accept()[0] as sock:
+                asked, said = DIALOGUES[word]
+                assert sock.recv(100) == asked
+                sock.sendall(said)
+                sock.recv(1)
 
         threading.Thread(target=talk, daemon=True).start()
     arguments = as_local(line, port)

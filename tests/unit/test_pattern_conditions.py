@@ -115,10 +115,10 @@ def test_body_is_matched_when_it_is_whole_and_a_banner_at_once():
 @pytest.mark.parametrize(
     ("check", "ok", "detail"),
     [
-        ("body_matches:z", False, "'z' matches nothing in 'abcde' in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES)"),
-        ("not:body_matches:z", False, "'z' matches nothing in 'abcde' in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES)"),
+        ("body_matches:z", False, "'z' matches nothing in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES): 'abcde'"),
+        ("not:body_matches:z", False, "'z' matches nothing in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES): 'abcde'"),
         ("body_matches:e$", True, "matched 'e$' in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES)"),
-        ("not:body_matches:^b", True, "'^b' matches nothing in 'abcde' in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES)"),
+        ("not:body_matches:^b", True, "'^b' matches nothing in the first 5 bytes (PINGSTATE_MAX_BODY_BYTES): 'abcde'"),
     ],
 )  # fmt: skip
 def test_verdict_on_a_part_says_so_and_proves_no_absence(check, ok, detail):

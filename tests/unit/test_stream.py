@@ -120,9 +120,9 @@ def test_what_says_nothing_proves_nothing():
 def test_banner_over_its_bound_proves_no_absence():
     result = check(says(b"x" * 80_000), "not:banner_contains:y")
     assert not result.ok
-    assert result.detail.endswith("in the first 65536 bytes")
+    assert "'y' is not in the first 65536 bytes: 'xxx" in result.detail
     assert check(says(b"x" * 65_536), "not:banner_contains:y").ok
-    assert check(says(b"x" * 80_000), "banner_contains:y").detail.endswith("in the first 65536 bytes")  # fmt: skip
+    assert "in the first 65536 bytes: " in check(says(b"x" * 80_000), "banner_contains:y").detail  # fmt: skip
 
 
 def test_anchored_pattern_decides_before_the_time_is_up():

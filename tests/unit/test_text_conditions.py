@@ -57,7 +57,7 @@ def test_failure_quotes_the_text_and_not_its_bytes():
 def test_verdict_on_a_part_says_so():
     outcome = evaluate("body_contains:end", b"x" * 30 + b"end", limit=10)
     assert not outcome.ok
-    assert outcome.detail == "'end' is not in 'xxxxxxxxxx' in the first 10 bytes (PINGSTATE_MAX_BODY_BYTES)"  # fmt: skip
+    assert outcome.detail == "'end' is not in the first 10 bytes (PINGSTATE_MAX_BODY_BYTES): 'xxxxxxxxxx'"  # fmt: skip
 
 
 def test_part_can_not_prove_that_a_text_is_absent():
@@ -97,7 +97,7 @@ def test_body_over_the_cap_is_told_from_one_that_is_whole(target):
         return probe("http", "127.0.0.1", target.port, timeout=5, check=check, **options).check().detail  # fmt: skip
 
     part = "in the first 65536 bytes (PINGSTATE_MAX_BODY_BYTES)"
-    assert detail("body_contains:end").endswith(part)
-    assert detail("body_matches:end$").endswith(part)
-    assert detail("json:/status=UP").endswith(part)
+    assert part in detail("body_contains:end")
+    assert part in detail("body_matches:end$")
+    assert part in detail("json:/status=UP")
     assert "first" not in detail("body_contains:end", max_body_bytes=70_000)
