@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pingstate.net.certificate import Certificate
 from pingstate.net.deadline import Deadline
@@ -12,8 +12,9 @@ from pingstate.net.deadline import Deadline
 class Attempt:
     """What travels with a check from the lookup to the last byte. One thread at a time.
 
-    The fields after `deadline` are those of the public `Trace`: None where the check has not got
-    that far, and of the answer to the last request only.
+    `hop` is scheme, host and port of where a redirect has led to, "" before the first one, and
+    `secrets` are what only this check has sent. The other fields are those of the public `Trace`:
+    None where the check has not got that far, and of the answer to the last request only.
     """
 
     deadline: Deadline
@@ -25,6 +26,8 @@ class Attempt:
     tls_version: str | None = None
     certificate: Certificate | None = None
     earliest_expiry: float | None = None
+    hop: str = ""
+    secrets: list[str] = field(default_factory=list)
 
     def forget_answer(self) -> None:
         """Forget what an earlier hop answered: it is not the final answer."""

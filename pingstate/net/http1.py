@@ -23,6 +23,7 @@ from pingstate.net.fields import parse_content_length, parse_transfer_codings, r
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
+from pingstate.net.urls import URL
 from pingstate.text import excerpt
 
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
@@ -36,6 +37,7 @@ class Hop(NamedTuple):
     """A request and where it goes; `server_name` is who is verified, None for the target itself."""
 
     request: requests.PreparedRequest
+    url: URL
     address: str
     port: int
     server_name: str | None = None
@@ -158,12 +160,17 @@ class _Connection(HTTPConnection):
 class _Adapter(HTTPAdapter):
     """requests' adapter with one connection for one request, and no say in TLS or proxies."""
 
-    def __init__(self, pool: HTTPConnectionPool) -> None:
+    def __init__(self, pool: HTTPConnectionPool, target: str) -> None:
         super().__init__(max_retries=0)
         self._pool = pool
+        self._target = target
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
         return self._pool
+
+    def request_url(self, *_: Any) -> str:
+        # requests' own goes through caches that would keep what targets redirect to.
+        return self._target
 
     def cert_verify(self, *_: Any) -> None:
         """Nothing: the connection is verified before requests sees it."""
@@ -187,7 +194,7 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
     try:
         attempt.ip_protocol = ip_protocol(sock)
         stream: DeadlineSocket | TLSStream = sock
-        if str(hop.request.url).startswith("https:"):
+        if hop.url.scheme == "https":
             stream = tls.handshake(
                 sock, attempt, reconnect=open_socket, server_name=hop.server_name
             )
@@ -197,7 +204,7 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
             "localhost", hop.port, stream=stream, method=hop.request.method, attempt=attempt
         )
         pool.ConnectionCls = _Connection
-        with closing(cast("Answer", _Adapter(pool).send(hop.request))) as answer:
+        with closing(cast("Answer", _Adapter(pool, hop.url.target).send(hop.request))) as answer:
             yield answer
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
         raise CheckFailedError(describe_failure(exc)) from exc

@@ -65,7 +65,9 @@ class ProbeResult:
     def reason(self) -> str:
         """The detail, and before it the phase of a failure where it does not say it itself."""
         detail = self.detail or "no detail"
-        said = self.ok or detail.startswith((f"{self.phase}: ", "timeout after "))
+        said = self.ok or detail.startswith(
+            (f"{self.phase}: ", f"{self.phase} at http", "timeout after ")
+        )
         return detail if said or self.phase is None else f"{self.phase}: {detail}"
 
 
@@ -107,14 +109,18 @@ def run_check(
     except (CheckFailedError, OSError, ValueError, RecursionError, MemoryError) as exc:
         outcome, phase = Outcome(ok=False, seen=describe_failure(exc)), deadline.phase
     ok, detail = outcome.ok, outcome.detail
-    if not ok and deadline.expired:
-        phase, timeout_phase = "timeout", phase
-        seen = f": {detail}" if detail else ""
-        detail = f"timeout after {deadline.timeout:g} s in {timeout_phase}{seen}"
-    elif not ok and not outcome.own_words:
-        detail = f"{phase}: {detail}"
+    if not ok:
+        where, timed_out = phase or "", deadline.expired
+        if timed_out:
+            phase, timeout_phase = "timeout", phase
+            where = f"timeout after {deadline.timeout:g} s in {where}"
+        if timed_out or not outcome.own_words:
+            where += f" at {attempt.hop}" if attempt.hop else ""
+            detail = f"{where}: {detail}".removesuffix(": ")
     elapsed = deadline.elapsed()
     deadline.start_phase("done")
+    if attempt.secrets:
+        secrets = [*secret_variants(attempt.secrets), *secrets]
     return ProbeResult(
         ok=ok,
         latency_ms=round(elapsed * 1000, 3),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import unquote_plus, urljoin, urlsplit
-
-import requests
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.http1 import Answer, Hop, open_response
 from pingstate.net.tls_contexts import ClientTLS
+from pingstate.net.urls import DEFAULT_PORTS, URL, encode_target
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
 from pingstate.probes.checks import parse_checks
 from pingstate.probes.conditions import (
@@ -27,28 +23,25 @@ from pingstate.probes.conditions import (
 )
 from pingstate.probes.decoding import BodyDecoder
 from pingstate.probes.head_conditions import evaluate_any_2xx
+from pingstate.probes.redirects import MAX_REDIRECTS, REDIRECTS, Redirects
 from pingstate.probes.request import (
-    DEFAULT_PORTS,
     create_request,
+    encode_basic_auth,
     encode_headers,
-    encode_target,
+    split_secrets,
 )
 from pingstate.probes.stream import Content, read_until_decided
 from pingstate.values import (
     DEFAULT_TIMEOUTS,
     authority,
     normalize_address,
-    normalize_host,
-    validate_basic_auth,
     validate_ip_version,
     validate_max_body_bytes,
     validate_method,
+    validate_path,
     validate_port,
     validate_timeout,
 )
-
-MAX_REDIRECTS = 10
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class HTTPProbe:
@@ -59,9 +52,10 @@ class HTTPProbe:
     trust instead of the system's; `client_cert` and `client_key` are PEM files; `server_name` is
     the name in the TLS handshake and the one that is verified (None: `address`); `verify_tls`
     False accepts any certificate. Redirects are followed at most 10 times, to http and https
-    only, without credentials and own headers once the origin changes, and not for a status that
-    the check names. At most `max_body_bytes` of a decoded body are read, and only where the check
-    needs it. `ip_version` is 4 or 6, None for both.
+    only, and not for a status that the check names. To another origin go no credentials and of
+    `headers` only those that are harmless anywhere, such as User-Agent and Accept; a host gets
+    back the cookies that it set on the way. At most `max_body_bytes` of a decoded body are read,
+    and only where the check needs it. `ip_version` is 4 or 6, None for both.
 
     Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
     has a connection of its own. Raises ValueError for what can't be asked, certificate files that
@@ -108,34 +102,22 @@ class HTTPProbe:
         )
         if tls:
             self._tls.load()
-        target = encode_target(path)
-        fields = encode_headers(headers)
-        # The hosts that mean the given address: a target redirects to the name it was called by.
-        called = urlsplit(f"//{fields.get('Host', '')}")
-        self._own_hosts = {self.address.lower(), called.hostname, server_name}
-        if self.address.startswith("unix:"):
-            self._own_hosts.add("localhost")
-        self._ports = {self.port}
-        if called.hostname:
-            self._ports.add(called.port or DEFAULT_PORTS[scheme])
-        self._request = create_request(
-            validate_method(method), scheme, self.address, self.port, target, fields
-        )
-        # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
-        values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
-        words = [word for value in values for word in (value, *value.split())]
+        url, fields = self._create_url(scheme, path), encode_headers(headers)
         if basic_auth is not None:
-            basic_auth = validate_basic_auth(basic_auth)
-            user_password = ":".join(basic_auth).encode("utf-8", "surrogateescape")
-            token = base64.b64encode(user_password).decode("ascii")
-            self._request.headers["Authorization"] = f"Basic {token}"
-            words += [token, basic_auth[1]]
-        shown, _, query = target.partition("?")
-        words += [query, *re.split("[=&]", query)]
-        words += [unquote_plus(word) for word in words]
-        self._secrets = secret_variants(words)
+            fields["Authorization"] = encode_basic_auth(basic_auth)
+        request = create_request(url, validate_method(method), fields)
+        self._hop = Hop(request, url, self.address, self.port, ip_version=self._ip_version)
+        self._redirects = Redirects(self._hop, server_name)
+        self._secrets = secret_variants(split_secrets(fields, basic_auth, url.target))
         colon = ":" if self.address.startswith("unix:") else ""
+        shown = url.target.partition("?")[0]
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
+
+    def _create_url(self, scheme: str, path: str) -> URL:
+        target = encode_target(validate_path(path))
+        if self.address.startswith("unix:"):
+            return URL(scheme, "localhost", DEFAULT_PORTS[scheme], target)
+        return URL(scheme, self.address, self.port, target)
 
     def _set_checks(self, check: Check | Sequence[Check] | None) -> None:
         conditions = parse_checks("http", check, self.timeout)
@@ -152,59 +134,28 @@ class HTTPProbe:
         return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
-        hop = Hop(self._request, self.address, self.port, ip_version=self._ip_version)
+        hop, jar = self._hop, None
         while True:
-            with open_response(hop, self._tls, attempt) as response:
-                location = self._redirect_location(response)
-                if location is None:
-                    return self._judge(response, str(hop.request.url), attempt)
-                status = response.status
+            with open_response(hop, self._tls, attempt) as answer:
+                if not self._is_redirect(answer):
+                    return self._judge(answer, str(hop.url), attempt)
             if attempt.redirects >= MAX_REDIRECTS:
                 raise CheckFailedError(f"more than {MAX_REDIRECTS} redirects")
+            following = self._redirects.follow(hop, answer)
             attempt.redirects += 1
-            hop = self._next_hop(hop.request, location, status)
+            if jar is not None or "Set-Cookie" in answer.fields:
+                jar = self._redirects.carry_cookies(jar, hop, answer, following)
+                attempt.secrets = jar.values
+            hop = following
+            attempt.hop = hop.url.origin
 
-    def _next_hop(self, request: requests.PreparedRequest, location: str, status: int) -> Hop:
-        """The next hop. Raises CheckFailedError if it cannot be followed."""
-        base = urlsplit(str(request.url))
-        try:
-            # RFC 9110 wants ASCII; what came was read as Latin-1, and it is often UTF-8.
-            location = location.encode("latin-1").decode("utf-8", "replace")
-            parts = urlsplit(urljoin(base.geturl(), location))
-            if parts.scheme not in DEFAULT_PORTS:
-                raise CheckFailedError(
-                    f"redirected to {parts.scheme or 'no scheme'}, not http or https"
-                )
-            port = validate_port(
-                parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
-            )
-            name = normalize_host(parts.hostname or "")
-            same_host = parts.hostname in self._own_hosts
-            address = self.address if same_host else name
-            target = encode_target((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        except ValueError:
-            # Not what it was: there may be a secret in it.
-            raise CheckFailedError("redirected to what is no http or https URL") from None
-        first = urlsplit(str(self._request.url))
-        same_origin = same_host and parts.scheme == first.scheme and port in self._ports
-        if same_origin:
-            port = self.port
-        method = str(request.method)
-        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
-            method = "GET"
-        headers = {
-            name: value
-            for name, value in (self._request.headers.items() if same_origin else ())
-            if name != "Content-Length"
-        }
-        following = create_request(method, parts.scheme, name, port, target, headers)
-        return Hop(following, address, port, None if same_origin else name, self._ip_version)
-
-    def _redirect_location(self, response: Answer) -> str | None:
-        status = response.status
-        if not self._follow or status not in _REDIRECTS or status in self._statuses:
-            return None
-        return response.fields.get("Location")
+    def _is_redirect(self, answer: Answer) -> bool:
+        return (
+            self._follow
+            and answer.status in REDIRECTS
+            and answer.status not in self._statuses
+            and "Location" in answer.fields
+        )
 
     def _judge(self, response: Answer, url: str, attempt: Attempt) -> Outcome:
         status = response.status

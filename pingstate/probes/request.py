@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from urllib.parse import unquote_plus
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from pingstate.values import authority, validate_header, validate_path
+from pingstate.net.urls import URL
+from pingstate.values import validate_basic_auth, validate_header
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
-
-def create_request(
-    method: str, scheme: str, address: str, port: int, target: str, headers: Mapping[str, str]
-) -> requests.PreparedRequest:
-    """A request for `target` at `address`; `headers` replace the probe's own fields."""
-    if address.startswith("unix:"):
-        host = "localhost"
-    else:
-        host = authority(address.partition("%")[0].removesuffix("."), port, DEFAULT_PORTS[scheme])
-    own = {
-        "Host": host,
-        "User-Agent": "pingstate",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-    }
-    prepared = requests.Request(method, f"{scheme}://localhost/").prepare()
-    prepared.headers.update(own)
+def create_request(url: URL, method: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    """A request for `url`; `headers`, ready to be sent, replace the probe's own fields."""
+    prepared = requests.Request(method, "http://localhost/").prepare()
+    prepared.headers.update(
+        {
+            "Host": url.authority,
+            "User-Agent": "pingstate",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+        }
+    )
     prepared.headers.update(headers)
-    # Not by requests, which rewrites a path that it would have written otherwise.
-    prepared.url = f"{scheme}://{host}{target}"
     return prepared
-
-
-def encode_target(path: str) -> str:
-    """A request target in ASCII. Raises ValueError."""
-    safe = "".join(map(chr, range(0x21, 0x7F)))
-    return quote(validate_path(path), safe, errors="surrogateescape")
 
 
 def encode_headers(
@@ -55,3 +43,23 @@ def encode_headers(
         again = name.lower() != "host" and name in ready
         ready[name] = f"{ready[name]}, {text}" if again else text
     return ready
+
+
+def encode_basic_auth(pair: tuple[str, str]) -> str:
+    """The value of the field Authorization (RFC 7617). Raises ValueError."""
+    user_password = ":".join(validate_basic_auth(pair)).encode("utf-8", "surrogateescape")
+    return f"Basic {base64.b64encode(user_password).decode('ascii')}"
+
+
+def split_secrets(
+    fields: Mapping[str, str], basic_auth: tuple[str, str] | None, target: str
+) -> list[str]:
+    """The words of a request that may be secrets: values of fields, the password, the query."""
+    # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
+    values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
+    words = [word for value in values for word in (value, *value.split())]
+    if basic_auth is not None:
+        words.append(basic_auth[1])
+    query = target.partition("?")[2]
+    words += [query, *re.split("[=&]", query)]
+    return [*words, *map(unquote_plus, words)]

@@ -1,0 +1,113 @@
+"""Where a redirect leads to: hosts in one spelling, and targets that can be sent (RFC 3986)."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from pingstate.net.errors import CheckFailedError
+from pingstate.values import authority, normalize_host, validate_port
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# RFC 3986, appendix B, without the fragment, which is not sent.
+_REFERENCE = re.compile(
+    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL
+)
+_AUTHORITY = re.compile(r"(?:[^\\]*@)?(\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{0,9}))?")
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class URL(NamedTuple):
+    """An http or https URL; `host` is as it is connected to, `target` is ASCII."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the field Host has them: without a zone and a final dot."""
+        host = self.host.partition("%")[0].removesuffix(".")
+        return authority(host, self.port, DEFAULT_PORTS[self.scheme])
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, for people."""
+        return f"{self.scheme}://{authority(self.host, self.port)}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def canonicalize_host(host: str) -> str:
+    """The one spelling in which valid hosts are compared: lower case, no final dot, no zone.
+
+    Of the spellings of an IPv6 address it is RFC 5952's; what only the resolver takes for an
+    address, such as 127.1, stays a name.
+    """
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        return socket.inet_ntop(socket.AF_INET6, packed)
+    return host.lower().removesuffix(".")
+
+
+def parse_authority(text: str) -> tuple[str, int | None]:
+    """Host and port of `host:port`; userinfo is left out. Raises ValueError."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        raise ValueError("not an authority")
+    # RFC 6874 writes the zone of an IPv6 address after an encoded percent sign.
+    return normalize_host(unquote(found[1])), validate_port(int(found[2])) if found[2] else None
+
+
+def join_location(base: URL, location: str) -> URL:
+    """Where `location`, read as Latin-1, leads from `base` (RFC 3986, 5.2).
+
+    What has no place in a target is percent-encoded. Raises CheckFailedError where the scheme is
+    not http or https, or host or port can't be connected to. The message has nothing else of the
+    location: there may be a secret in it.
+    """
+    # RFC 9110 wants ASCII; what comes is often UTF-8.
+    text = location.strip(" \t").encode("latin-1").decode("utf-8", "surrogateescape")
+    parts = _REFERENCE.fullmatch(text)
+    scheme, given, path, query = parts.groups() if parts else (None, None, "", None)
+    if scheme is None and given is None:
+        old_path, mark, old_query = base.target.partition("?")
+        if not path:
+            path, query = old_path, mark + old_query if query is None else query
+        elif path[0] != "/":
+            path = old_path[: old_path.rfind("/") + 1] + path
+        return base._replace(target=encode_target(_remove_dot_segments(path) + (query or "")))
+    scheme = base.scheme if scheme is None else scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise CheckFailedError(f"redirected to {scheme[:30]}, not http or https")
+    try:
+        host, port = parse_authority(given or "")
+    except ValueError:
+        raise CheckFailedError("redirected to no usable host or port") from None
+    target = encode_target(_remove_dot_segments(path or "/") + (query or ""))
+    return URL(scheme, host, port or DEFAULT_PORTS[scheme], target)
+
+
+def encode_target(target: str) -> str:
+    """A request target in ASCII, in which every percent sign begins an encoded byte."""
+    encoded = quote(target, _PRINTABLE, errors="surrogateescape")
+    return re.sub("%(?![0-9A-Fa-f]{2})", "%25", encoded)
+
+
+def _remove_dot_segments(path: str) -> str:
+    """RFC 3986, 5.2.4, for a path that begins with a slash."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)

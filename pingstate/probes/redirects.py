@@ -1,0 +1,98 @@
+"""Where a redirect leads, and what may be said there (RFC 9110, 15.4)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pingstate.net.http1 import Answer, Hop
+from pingstate.net.urls import DEFAULT_PORTS, URL, canonicalize_host, join_location, parse_authority
+from pingstate.probes.request import create_request
+
+if TYPE_CHECKING:
+    from pingstate.net.cookies import CookieJar
+
+MAX_REDIRECTS = 10
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# By their standard meaning they are no secrets, and say nothing of the host they were meant for.
+_HARMLESS = frozenset(
+    {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "user-agent",
+    }
+)
+_OF_CONTENT = frozenset({"digest", "expect", "last-modified", "repr-digest", "transfer-encoding"})
+
+
+class Redirects:
+    """The redirects of one probe, whose first `hop` they begin with. Thread-safe: it keeps nothing.
+
+    `names` are the other names of the target: it redirects to the one it was called by.
+    """
+
+    def __init__(self, hop: Hop, *names: str | None) -> None:
+        self._first = hop
+        self._ports = {hop.url.port}
+        self._home = canonicalize_host(hop.url.host)
+        self._hosts = {self._home, *(canonicalize_host(name) for name in names if name)}
+        with suppress(ValueError):  # whatever the user has for a Host
+            host, port = parse_authority(hop.request.headers["Host"])
+            self._home = canonicalize_host(host)
+            self._hosts.add(self._home)
+            self._ports.add(port or DEFAULT_PORTS[hop.url.scheme])
+
+    def follow(self, hop: Hop, answer: Answer) -> Hop:
+        """The hop after `hop`. Raises CheckFailedError if it cannot be followed.
+
+        What may be a secret, and what names the old host, goes to the first hop's origin alone.
+        """
+        first, status = self._first, answer.status
+        url = join_location(hop.url, answer.fields.getlist("Location")[0])
+        same_host = canonicalize_host(url.host) in self._hosts
+        same_origin = same_host and url.scheme == first.url.scheme and url.port in self._ports
+        method = str(hop.request.method)
+        if (status == 303 and method != "HEAD") or (status in {301, 302} and method == "POST"):
+            method = "GET"
+        without_content = method != first.request.method
+        headers = {
+            name: value
+            for name, value in first.request.headers.items()
+            if (same_origin or name.lower() in _HARMLESS)
+            and not (without_content and _describes_content(name.lower()))
+        }
+        return Hop(
+            create_request(url, method, headers),
+            url,
+            first.address if same_host else url.host,
+            first.port if same_origin else url.port,
+            None if same_origin else canonicalize_host(url.host),
+            first.ip_version,
+        )
+
+    def carry_cookies(
+        self, jar: CookieJar | None, hop: Hop, answer: Answer, following: Hop
+    ) -> CookieJar:
+        """Give the next hop the cookies that its host has set; `jar` is None before the first."""
+        from pingstate.net.cookies import CookieJar  # noqa: PLC0415  # few targets set any here
+
+        jar = CookieJar() if jar is None else jar
+        jar.store(self._identify(hop.url), answer.fields.getlist("Set-Cookie"))
+        headers = following.request.headers
+        cookie = jar.merge(self._identify(following.url), headers.get("Cookie"))
+        if cookie is not None:
+            headers["Cookie"] = cookie
+        return jar
+
+    def _identify(self, url: URL) -> URL:
+        """`url` with the one name of its host."""
+        host = canonicalize_host(url.host)
+        return url._replace(host=self._home if host in self._hosts else host)
+
+
+def _describes_content(name: str) -> bool:
+    return name.startswith("content-") or name in _OF_CONTENT
