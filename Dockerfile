@@ -33,7 +33,7 @@ ENV PATH=/opt/pingstate/bin \
     PYTHONPATH=/probes \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PINGSTATE_API_HOST=0.0.0.0
+    PINGSTATE_API_HOST=::
 USER 65532:65532
 EXPOSE 8787
 # One failed answer is enough: healthy means that /healthz says 200 now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 from pingstate.settings import ConfigurationError, load_settings
@@ -15,6 +16,7 @@ PLAIN = {
     "PINGSTATE_HEALTHCHECK": "healthz",
 }
 _TIMEOUT = 3.0  # seconds, for each step on the wire
+_MAX_ANSWER = 16 * 1024 * 1024  # bytes; a long history is long
 
 
 def healthcheck(flags: Mapping[str, str]) -> None:
@@ -29,21 +31,23 @@ def healthcheck(flags: Mapping[str, str]) -> None:
         print(f"unhealthy: {'; '.join(exc.problems)}")
         raise SystemExit(1) from None
     settings = asked.settings
-    host = _reachable(settings.api_host)
-    address = host, settings.api_port
+    where = f"the API on {settings.api_host} port {settings.api_port}"
     try:
-        with socket.create_connection(address, timeout=_TIMEOUT) as sock:
-            status, body = _get(sock, f"/{settings.healthcheck}")
+        status, body = _ask(settings.api_host, settings.api_port, f"/{settings.healthcheck}")
         if status == 200:
             print(f"healthy: {body}")
             return
-        import json  # noqa: PLC0415  # only for who is not well
+        if status == 503:
+            import json  # noqa: PLC0415  # only when unhealthy
 
-        with socket.create_connection(address, timeout=_TIMEOUT) as sock:
-            snapshot = json.loads(_get(sock, "/status")[1])
-        print(f"unhealthy: {body}: {snapshot['probe']}: {snapshot['last_detail']}")
-    except (OSError, ValueError, LookupError) as exc:
-        print(f"unhealthy: no answer from the API on {host} port {settings.api_port}: {exc}")
+            snapshot = json.loads(_ask(settings.api_host, settings.api_port, "/status")[1])
+            print(f"unhealthy: {body}: {snapshot['probe']}: {snapshot['last_detail']}")
+        else:
+            print(f"unhealthy: {where} answered with status {status}; expected 200 or 503")
+    except OSError as exc:
+        print(f"unhealthy: no answer from {where}: {exc}")
+    except (ValueError, LookupError, TypeError):
+        print(f"unhealthy: {where} gave an answer that is not pingstate's")
     raise SystemExit(1)
 
 
@@ -57,29 +61,52 @@ def _ask_plainly() -> str | None:
     host, port, page = (os.environ.get(*variable) for variable in PLAIN.items())
     if not host or page not in ("healthz", "livez"):
         return None
-    host = _reachable(str(host))
     try:
-        # create_connection() looks its host up even where it is a number, for which it loads IDNA.
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-            sock.settimeout(_TIMEOUT)
-            sock.connect((host, int(str(port))))
-            status, body = _get(sock, f"/{page}")
+        status, body = _ask(str(host), int(str(port)), f"/{page}")
     except (OSError, ValueError, LookupError):
         return None
     return body if status == 200 else None
 
 
-def _reachable(host: str) -> str:
-    """The address to connect to where the API listens on `host`."""
+def _ask(host: str, port: int, path: str) -> tuple[int, str]:
+    """One answer of the API, from the first of its addresses that gives one. Raises OSError."""
     host = host.strip("[]")
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    # A sidecar that listens on `::` does so on IPv4 alone where there is no IPv6.
+    wildcards = {"0.0.0.0": ("127.0.0.1",), "::": ("127.0.0.1", "::1")}  # noqa: S104  # compared
+    failure = OSError("no address")
+    for address in wildcards.get(host, (host,)):
+        try:
+            with _connect(address, port) as sock:
+                return _get(sock, path)
+        except OSError as exc:
+            failure = exc
+    raise failure
+
+
+def _connect(host: str, port: int) -> socket.socket:
+    if not (":" in host or host.replace(".", "").isdigit()):
+        return socket.create_connection((host, port), _TIMEOUT)
+    # create_connection() looks its host up even where it is a number, for which it loads IDNA.
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.settimeout(_TIMEOUT)
+        sock.connect((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _get(sock: socket.socket, path: str) -> tuple[int, str]:
     """One answer of our own API; http.client would cost more than the rest of a health check."""
+    end = time.monotonic() + _TIMEOUT
     sock.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("ascii"))
     data = b""
     while chunk := sock.recv(65536):
         data += chunk
+        if time.monotonic() > end or len(data) > _MAX_ANSWER:
+            raise ValueError("an answer without an end")
     head, _, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/"):
+        raise ValueError("no HTTP")
     return int(head.split()[1]), body.decode().strip()

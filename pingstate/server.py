@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +12,14 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.sock import create_sockets
+from gunicorn.systemd import listen_fds
 from werkzeug.test import create_environ, run_wsgi_app
 
 from pingstate import lazy_imports, logs
 from pingstate.settings import LoadedSettings, Settings
 from pingstate.web.app import create_app_from
+from pingstate.web.listeners import create_listeners
 
 log = logging.getLogger("pingstate")
 
@@ -93,25 +95,24 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
 
 
 def on_starting(server: Any) -> None:
-    """End the process with one line where gunicorn would try to bind again and again."""
-    if {"LISTEN_FDS", "GUNICORN_FD"} & set(os.environ):
+    """Listen; end the process with one line where gunicorn would try again and again."""
+    addresses = server.cfg.address
+    # What systemd or an arbiter before this one hands on, and a Unix socket, are gunicorn's affair.
+    inherited = server.master_pid or listen_fds(unset_environment=False)
+    if inherited or not all(isinstance(address, tuple) for address in addresses):
         return
-    for address in server.cfg.address:
-        if isinstance(address, tuple):
-            _try_to_bind(*address)
-
-
-def _try_to_bind(host: str, port: int) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, proto, _, address = found[0]
-        with socket.socket(family, kind, proto) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-    except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        print(f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr)
-        raise SystemExit(1) from None
+    descriptors: list[int] = []
+    for host, port in addresses:
+        try:
+            listeners = create_listeners(host, port, server.cfg.backlog)
+        except (OSError, UnicodeError) as exc:
+            reason = getattr(exc, "strerror", None) or exc
+            print(
+                f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr
+            )
+            raise SystemExit(1) from None
+        descriptors += [listener.detach() for listener in listeners]
+    server.LISTENERS = create_sockets(server.cfg, server.log, descriptors)
 
 
 def when_ready(server: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Container, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from pingstate import logs
 from pingstate.factory import monitor_of
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
+from pingstate.web.listeners import create_listeners
 from pingstate.web.process import gunicorn_role, start_in_serving_process
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ def serve(
     """The API on Werkzeug's threaded server, bound but not serving yet.
 
     `serve_forever()` of the result blocks until another thread calls `shutdown()`; port 0 takes a
-    free one, then to be read from `port`. Raises OSError when the address can't be had.
+    free one, then to be read from `port`. `::` answers on IPv4 as well; of a name with several
+    addresses the first one is taken, IPv4 before IPv6. Raises OSError when it can't be had.
     """
     from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415  # gunicorn does without
 
@@ -181,9 +182,12 @@ def serve(
             """Nothing: a probe's users ask often."""
 
     app = app_of(monitor, ready_states)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Werkzeug ends the process when it can't bind; a library must not.
-    with socket.create_server((host, port), family=family) as bound:
+    bound, *others = create_listeners(host, port)
+    for other in others:
+        other.close()
+    with bound:
+        address, number, *_ = bound.getsockname()
         return make_server(
-            host, port, app, threaded=True, request_handler=Handler, fd=bound.fileno()
+            address, number, app, threaded=True, request_handler=Handler, fd=bound.fileno()
         )
