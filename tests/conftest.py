@@ -16,6 +16,9 @@ os.environ["PINGSTATE_ADDRESS"] = "127.0.0.1"
 
 def pytest_addoption(parser):
     parser.addoption("--soak-seconds", type=float, default=20.0, help="how long the load test runs")
+    parser.addoption(
+        "--record-screenshot", action="store_true", help="renew the README's picture of the page"
+    )
 
 
 @pytest.fixture

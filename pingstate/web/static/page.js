@@ -346,7 +346,7 @@ const poll = async () => {
   asking = true;
   clearTimeout(timer);
   try {
-    const answer = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const answer = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const came = await answer.json();
     if (!answer.ok || typeof came.state !== "string") throw new TypeError("not pingstate's answer");
     [snapshot, cameAt, answeredAt, failures] = [came, performance.now(), Date.now(), 0];
