@@ -37,9 +37,12 @@ def enable() -> None:
         sys.set_lazy_imports("all")
 
 
-def is_lazy(importing: str, imported: str, _names: tuple[str, ...] | None = None) -> bool:
-    """Whether a module (`importing`) may have another (`imported`) loaded at its first use."""
-    if importing.startswith(_EAGER):
+def is_lazy(importing: str | None, imported: str, _names: tuple[str, ...] | None = None) -> bool:
+    """Whether a module (`importing`) may have another (`imported`) loaded at its first use.
+
+    `importing` is None for code of no module, as `exec` and Jinja's templates run it.
+    """
+    if importing is None or importing.startswith(_EAGER):
         return False
     return importing.partition(".")[0] in _KNOWN and imported.partition(".")[0] in _KNOWN
 

@@ -15,6 +15,7 @@ from tests.support import ROOT
 @pytest.mark.parametrize(
     ("importing", "imported", "lazy"),
     [
+        (None, "json", False),
         ("pingstate.cli", "click", True),
         ("pingstate.cli", "pingstate.settings", True),
         ("flask.app", "werkzeug.test", True),
