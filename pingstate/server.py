@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,7 +66,6 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
                 handler.setFormatter(logs.create_formatter(settings))
 
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    memory = "/dev/shm"  # noqa: S108  # gunicorn unlinks its file there as soon as it is open
     return {
         "bind": f"{host}:{settings.api_port}",
         "proc_name": "pingstate",
@@ -76,7 +74,6 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": "pingstate.worker.Worker",
         "worker_connections": 1000,
         # For a root file system that is read-only and a user that has no home.
-        "worker_tmp_dir": memory if os.access(memory, os.W_OK) else None,
         "control_socket_disable": True,
         "graceful_timeout": 2,
         # No proxy stands before a sidecar, and a client is none.

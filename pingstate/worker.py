@@ -8,10 +8,13 @@ and WSGI code, and sends the answers. Checks run on the Monitor's thread meanwhi
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import resource
 import selectors
 import socket
+import struct
 import time
 from collections import deque
 from contextlib import suppress
@@ -31,12 +34,43 @@ _DRAIN = 0.5
 _MAX_HEAD = 32768
 _RECV = 16384
 _END_OF_HEAD = b"\r\n\r\n"
+_SECONDS = struct.Struct("d")
 
 _STATUSES: dict[type[Exception], tuple[int, str]] = {
     errors.LimitRequestLine: (414, "URI Too Long"),
     errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
     errors.ExpectationFailed: (417, "Expectation Failed"),
 }
+
+
+class _Heartbeat:
+    """When the worker was last alive, for its arbiter: a file in memory that needs no directory.
+
+    It takes the place of gunicorn's `WorkerTmp`, a file in a directory that can be written to.
+    """
+
+    def __init__(self, _cfg: Any) -> None:
+        self._file = io.FileIO(os.memfd_create("pingstate-worker"), "r+")
+        # A worker that is still booting is not late.
+        os.pwrite(self._file.fileno(), _SECONDS.pack(math.inf), 0)
+
+    def notify(self) -> None:
+        os.pwrite(self._file.fileno(), _SECONDS.pack(time.monotonic()), 0)
+
+    def last_update(self) -> float:
+        data = os.pread(self._file.fileno(), _SECONDS.size, 0)
+        seconds: float = _SECONDS.unpack(data)[0]
+        return seconds
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+# gunicorn's worker makes it before anything of ours runs.
+base.WorkerTmp = _Heartbeat
 
 
 class _ResponseBuffer:
