@@ -35,6 +35,7 @@ from pingstate.values import (
     DEFAULT_TIMEOUTS,
     authority,
     normalize_address,
+    normalize_host,
     validate_ip_version,
     validate_max_body_bytes,
     validate_method,
@@ -85,6 +86,8 @@ class HTTPProbe:
     ) -> None:
         scheme = "https" if tls else "http"
         self.address = normalize_address(address)
+        if server_name is not None:
+            server_name = normalize_host(server_name, "server_name")
         self.port = validate_port(DEFAULT_PORTS[scheme] if port is None else port)
         self._ip_version = validate_ip_version(ip_version, self.address)
         self.timeout = validate_timeout(DEFAULT_TIMEOUTS["http"] if timeout is None else timeout)

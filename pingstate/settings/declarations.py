@@ -14,7 +14,6 @@ from pingstate.monitor.fsm import STATES
 from pingstate.settings import parsing
 from pingstate.values import (
     PROTOCOLS,
-    normalize_address,
     normalize_host,
     validate_fraction,
     validate_history,
@@ -122,10 +121,10 @@ class Settings:
     address: str = _setting(
         _TARGET,
         "1.1.1.1",
-        normalize_address,
+        parsing.address,
         "HOST",
         "host, IP or `unix:/path` to probe",
-        redact=parsing.redact_userinfo,
+        redact=parsing.redact_url,
     )
     port: int | None = _setting(
         _TARGET,
@@ -173,8 +172,8 @@ class Settings:
         (),
         parsing.header,
         "NAME:VALUE",
-        "header of the request, `Name: value`, `Host` included; repeatable (one per line in the "
-        "variable)",
+        "header of the request, `Name: value`, `Host` included; repeatable (in variables one per "
+        "line, or as `PINGSTATE_HEADER_2` and so on)",
         default_text="none",
         redact=parsing.redact,
         repeatable=True,
@@ -235,7 +234,8 @@ class Settings:
         (),
         str,
         "CHECK",
-        "what counts as up; repeatable (one per line in the variable), and all must hold. "
+        "what counts as up; repeatable (in variables one per line, or as `PINGSTATE_CHECK_2` and "
+        "so on), and all must hold. "
         "http/https: `status:200-299,404`, `body_contains:OK`, `body_matches:REGEX`, "
         "`json:/pointer` (is there) or with `=`, `!=`, `<`, `<=`, `>`, `>=` and a value, "
         "`json_matches:/pointer=REGEX`, `header:Name` or `header:Name=value`, "

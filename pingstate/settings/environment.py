@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Container, Mapping
@@ -34,10 +35,16 @@ class LoadedSettings:
 
 
 class _Text(NamedTuple):
-    """What was given for a setting, and the flag or variable that gave it."""
+    """What was given for a setting, or a line of it, and the flag or variable that gave it."""
 
     source: str
     text: str
+    number: int | None = None
+
+    @property
+    def where(self) -> str:
+        """The source as a message names it."""
+        return self.source if self.number is None else f"{self.source}: line {self.number}"
 
 
 def load_settings(
@@ -52,49 +59,97 @@ def load_settings(
     read once. Raises ConfigurationError with a line for each bad setting, all at once.
     """
     problems: list[str] = []
+    lines: dict[str, list[_Text]] = {}
     values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
     links = {name for name, value in environ.items() if _is_service_link(name, value)}
     own = {name: value for name, value in environ.items() if name not in links}
-    for setting in SETTINGS:
-        if only is not None and setting.name not in only:
-            continue
+    settings = [setting for setting in SETTINGS if only is None or setting.name in only]
+    for setting in settings:
         try:
-            given = _find(setting, own, flags or {})
-            sources[setting.name] = given.source if given else "default"
-            if given is not None:
-                values[setting.name] = _parse(setting, given)
+            lines[setting.name] = _find(setting, own, flags or {})
+            if lines[setting.name]:
+                values[setting.name] = _parse(setting, lines[setting.name])
         except ConfigurationError as exc:
             problems += exc.problems
-    problems += _cross_check(values, sources)
-    if problems:
-        raise ConfigurationError(problems)
+    problems += _cross_check(values, lines)
+    unknown, warnings = _unknown_variables(own) if only is None else ([], [])
+    if problems or unknown:
+        raise ConfigurationError(problems + unknown)
+    sources = {name: _join_sources(texts) or "default" for name, texts in lines.items()}
     notes: tuple[str, ...] = ()
     if links:
         names = ", ".join(sorted(links))
         notes = (f"ignored variables that Kubernetes injects for a Service: {names}",)
-    return LoadedSettings(Settings(**values), sources, tuple(_unknown_variables(own)), notes)
+    return LoadedSettings(Settings(**values), sources, tuple(warnings), notes)
 
 
 # -- one setting -----------------------------------------------------------------------------------
 
 
-def _find(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, str]) -> _Text | None:
-    """What was given for a setting, by the flag before the variable; None for the default."""
-    if setting.name in flags:
-        return _Text(setting.flag, flags[setting.name])
-    variable, file_variable = setting.variable, f"{setting.variable}_FILE"
-    if file_variable not in environ:
-        return _Text(variable, environ[variable]) if variable in environ else None
-    if variable in environ:
+def _find(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, str]) -> list[_Text]:
+    """What was given for a setting, by the flag before the variables: one text, or its lines.
+
+    Empty is how compose files and templates spell "not set", and so it is here, but for the
+    address: to probe another target than the one that was meant would go unnoticed.
+    """
+    given = []
+    flag = flags.get(setting.name)
+    if flag or (flag is not None and setting.name == "address"):
+        given = [_Text(setting.flag, flag)]
+    else:
+        problems = []
+        for variable in _variables(setting, environ):
+            try:
+                given += _read_variable(setting, variable, environ)
+            except ConfigurationError as exc:
+                problems += exc.problems
+        if problems:
+            raise ConfigurationError(problems)
+    return [line for text in given for line in _split(text)] if setting.repeatable else given
+
+
+def _variables(setting: Setting, environ: Mapping[str, str]) -> list[str]:
+    """The variables that may say a setting, in their order: its own, then PINGSTATE_CHECK_2, ..."""
+    if not setting.repeatable:
+        return [setting.variable]
+    numbered = {
+        (int(found[2]), found[1])
+        for name in environ
+        if (found := re.fullmatch(f"({setting.variable}_([0-9]{{1,9}}))(?:_FILE)?", name))
+    }
+    return [setting.variable, *(variable for _, variable in sorted(numbered))]
+
+
+def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) -> list[_Text]:
+    keeps_empty = setting.name == "address"
+    file_variable = f"{variable}_FILE"
+    names = [
+        name
+        for name in (variable, file_variable)
+        if environ.get(name) or (name in environ and keeps_empty)
+    ]
+    if len(names) == 2:
         raise ConfigurationError(
             [f"{variable}: {file_variable} is set as well; expected one of the two"]
         )
-    return _Text(file_variable, _read_file(file_variable, environ[file_variable]))
+    texts = []
+    for name in names:
+        text = environ[name] if name == variable else _read_file(name, environ[name])
+        if text or keeps_empty:
+            texts.append(_Text(name, text))
+    return texts
+
+
+_FOREIGN_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def _read_file(variable: str, path: str) -> str:
-    """A file's text, without one trailing newline."""
+    """A file's text, without a byte order mark before it and one line break after it."""
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as exc:
@@ -102,66 +157,75 @@ def _read_file(variable: str, path: str) -> str:
         raise ConfigurationError(
             [f"{variable}: {path!r} is not a file that can be read ({reason})"]
         ) from None
-    text = data.decode("utf-8", "surrogateescape")
+    coding = next((name for mark, name in _FOREIGN_MARKS.items() if data.startswith(mark)), None)
+    if coding is None and b"\0" in data:
+        coding = "binary or UTF-16: there is NUL in it"
+    if coding is not None:
+        raise ConfigurationError([f"{variable}: {path!r} is not UTF-8 but {coding}"])
+    text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def _parse(setting: Setting, given: _Text) -> Any:
-    # An empty variable is how compose files and templates spell "not set".
-    if not given.text and not setting.default:
-        return setting.default
-    if not setting.repeatable:
-        return _parse_one(setting, given.source, given.text)
+def _split(given: _Text) -> list[_Text]:
+    """The lines of a text that are not blank, each with its number where there are several."""
     lines = [line.lstrip().removesuffix("\r") for line in given.text.split("\n")]
+    if len(lines) == 1:
+        return [_Text(given.source, line) for line in lines if line]
+    return [
+        _Text(given.source, line, number) for number, line in enumerate(lines, 1) if line.strip()
+    ]
+
+
+def _parse(setting: Setting, given: list[_Text]) -> Any:
     values, problems = [], []
-    for number, line in enumerate(lines, 1):
-        source = given.source if len(lines) == 1 else f"{given.source}: line {number}"
+    for one in given:
         try:
-            if line.strip():
-                values.append(_parse_one(setting, source, line))
-        except ConfigurationError as exc:
-            problems += exc.problems
+            values.append(setting.parse(one.text))
+        except InvalidValueError as exc:
+            shown = setting.redact(one.text)
+            shown = shown if shown == "***" else repr(shown)
+            problems.append(f"{one.where}: {shown} is not {exc.expected}")
     if problems:
         raise ConfigurationError(problems)
-    return tuple(values)
+    return tuple(values) if setting.repeatable else values[0]
 
 
-def _parse_one(setting: Setting, source: str, text: str) -> Any:
-    try:
-        return setting.parse(text)
-    except InvalidValueError as exc:
-        shown = setting.redact(text)
-        shown = shown if shown == "***" else repr(shown)
-        raise ConfigurationError([f"{source}: {shown} is not {exc.expected}"]) from None
+def _join_sources(given: list[_Text]) -> str:
+    return ", ".join(dict.fromkeys(one.source for one in given))
 
 
 # -- several settings ------------------------------------------------------------------------------
 
 
-def _cross_check(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+def _cross_check(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) -> list[str]:
     """Problems between individually valid settings."""
     problems = []
-    protocol = values.get("protocol", "tcp" if sources.get("protocol") == "default" else None)
+    defaults = {
+        setting.name: setting.default for setting in SETTINGS if lines.get(setting.name) == []
+    }
+    # One that is bad has neither a value nor its default, and nothing is said of what it goes with.
+    known = {**defaults, **values}
+    protocol, address = known.get("protocol"), known.get("address", "")
     if "probe" not in values and protocol is not None:
         timeout = values.get("timeout") or DEFAULT_TIMEOUTS[protocol]
-        for check in values.get("check", ()):
+        for line in lines.get("check", ()):
             try:
-                parse_check(protocol, check, timeout)
+                parse_check(protocol, line.text, timeout)
             except ValueError as exc:
-                problems.append(f"{sources['check']}: {exc}")
-    address = values.get("address", Settings.address if sources.get("address") == "default" else "")
+                problems.append(f"{line.where}: {exc}")
     if "probe" not in values:
         try:
             validate_ip_version(values.get("ip_version"), address)
         except InvalidValueError as exc:
-            problems.append(f"{sources['ip_version']}: {exc.value} is not {exc.expected}")
-    if values.get("client_key") and not values.get("client_cert"):
-        problems.append(f"{sources['client_key']}: requires {PREFIX}CLIENT_CERT")
-    elif values.get("client_cert"):
-        problem = key_pair_problem(values["client_cert"], values.get("client_key"))
+            problems.append(f"{lines['ip_version'][0].where}: {exc.value} is not {exc.expected}")
+    certificate, key = values.get("client_cert"), values.get("client_key")
+    if key and not certificate:
+        problems.append(f"{_join_sources(lines['client_key'])}: requires {PREFIX}CLIENT_CERT")
+    elif certificate:
+        problem = key_pair_problem(certificate, key)
         if problem:
-            given = [sources[name] for name in ("client_cert", "client_key") if values.get(name)]
-            problems.append(f"{', '.join(given)}: {values['client_cert']!r} is {problem}")
+            sources = _join_sources([*lines["client_cert"], *lines["client_key"]])
+            problems.append(f"{sources}: {certificate!r} is {problem}")
     return problems
 
 
@@ -181,18 +245,22 @@ def _is_service_link(name: str, value: str) -> bool:
     return bool(by_value or _SERVICE_LINK.fullmatch(name))
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+def _unknown_variables(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Errors for variables that are close to a setting, and warnings for others of our prefix."""
     known = {setting.variable for setting in SETTINGS}
+    known |= {variable for setting in SETTINGS for variable in _variables(setting, environ)}
     known |= {f"{name}_FILE" for name in known}
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
-    if not unknown:
-        return []
-    import difflib  # noqa: PLC0415  # only for a word that is unknown
+    errors, warnings = [], []
+    for name in sorted(environ):
+        if name in known or not name.upper().replace("-", "_").startswith(PREFIX):
+            continue
+        from pingstate.settings import misspellings  # noqa: PLC0415  # only for what is unknown
 
-    words = [name.removeprefix(PREFIX) for name in known]
-    warnings = []
-    for name in unknown:
-        near = difflib.get_close_matches(name.removeprefix(PREFIX), words, 1)
-        hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-        warnings.append(f"{name} is not a setting{hint}")
-    return warnings
+        meant = misspellings.find_meant(name)
+        if meant is not None:
+            errors.append(f"{name}: is not a setting; did you mean {meant}?")
+        elif name.startswith(PREFIX):
+            similar = misspellings.find_similar(name)
+            hint = f"; did you mean {similar}?" if similar else ""
+            warnings.append(f"{name} is not a setting{hint}")
+    return errors, warnings

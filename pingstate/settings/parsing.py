@@ -9,10 +9,15 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pingstate.imports import load
+from pingstate.text import one_line
 from pingstate.values import (
+    PROTOCOLS,
     InvalidValueError,
+    normalize_address,
+    normalize_host,
     validate_basic_auth,
     validate_choice,
     validate_header,
@@ -22,6 +27,39 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 # -- values ----------------------------------------------------------------------------------------
+
+
+def address(text: str) -> str:
+    """What `normalize_address` takes; of a URL or `host:port` it tells the settings that say it."""
+    try:
+        return normalize_address(text)
+    except InvalidValueError:
+        instead = _settings_instead(text)
+        if not instead:
+            raise
+        expected = f"a host name, an IP address or unix:/path alone; instead set {instead}"
+        raise InvalidValueError("", text, expected) from None
+
+
+def _settings_instead(text: str) -> str:
+    """The settings that say what a URL, or `host:port/path`, says; empty for neither."""
+    if text.startswith("unix:") or re.search(r"[\x00-\x20\x7f]", text):
+        return ""
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        host, port = normalize_host(parts.hostname or ""), parts.port
+    except ValueError:
+        return ""
+    scheme, web = parts.scheme, parts.scheme in ("", "http", "https")
+    port = port or {"http": 80, "https": 443}.get(scheme)
+    said = {
+        "PROTOCOL": scheme if scheme in PROTOCOLS else "tcp" if scheme else "",
+        "ADDRESS": host,
+        "PORT": str(port or ""),
+        "PATH": (parts.path or "/" * bool(scheme)) + "?***" * bool(parts.query) if web else "",
+        "BASIC_AUTH": "***" if web and parts.username is not None else "",
+    }
+    return one_line(" ".join(f"PINGSTATE_{name}={value}" for name, value in said.items() if value))
 
 
 def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None]:
@@ -173,9 +211,11 @@ def redact(_: str) -> str:
     return "***"
 
 
-def redact_userinfo(text: str) -> str:
-    """An address without what a URL has before its @."""
-    return f"***@{text.rpartition('@')[2]}" if "@" in text else text
+def redact_url(text: str) -> str:
+    """An address without what a URL has before its @, and without its query."""
+    userinfo, at, rest = text.rpartition("@")
+    scheme = userinfo.partition("://")[0] + "://" if "://" in userinfo else ""
+    return redact_query(f"{scheme}***@{rest}" if at else text)
 
 
 def redact_query(text: str) -> str:

@@ -15,7 +15,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
-from pingstate.settings import load_settings
+from pingstate.settings import ConfigurationError, load_settings
 from tests.kubernetes.manifests import (
     K8S,
     KUSTOMIZATIONS,
@@ -349,8 +349,8 @@ def test_a_misspelt_setting_of_a_sidecar_would_be_seen(tmp_path: Path) -> None:
     objects = render(edited_base(tmp_path, "PINGSTATE_LOG_FORMAT=json", "PINGSTATE_INTERVALL=30"))
     ((_, template),) = pod_templates(objects)
     (container,) = template["spec"]["containers"]
-    (warning,) = load_settings(environment(objects, template, container)).warnings
-    assert "PINGSTATE_INTERVALL" in warning
+    with pytest.raises(ConfigurationError, match="PINGSTATE_INTERVALL: is not a setting"):
+        load_settings(environment(objects, template, container))
 
 
 def edited_base(folder: Path, *replacements: str) -> Path:

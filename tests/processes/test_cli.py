@@ -107,15 +107,13 @@ def test_default_address_is_said_on_start_and_never_contacted():
 
 def test_unknown_variable_and_injected_ones_are_logged_once(sidecar, target):
     one = sidecar(
-        PINGSTATE_ADRESS="x",
+        PINGSTATE_TEAM="x",
         PINGSTATE_PORT="tcp://10.0.0.1:8787",
         PINGSTATE_SERVICE_HOST="10.0.0.1",
     )
     wait_until(one.answers)
     one.stop()
-    assert (
-        one.output.count("PINGSTATE_ADRESS is not a setting; did you mean PINGSTATE_ADDRESS?") == 1
-    )
+    assert one.output.count("PINGSTATE_TEAM is not a setting") == 1
     assert one.output.count("ignored variables that Kubernetes injects") == 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -63,18 +64,18 @@ GOOD = {
 }
 
 BAD = {
-    "protocol": ["udp", "tcp4", ""],
+    "protocol": ["udp", "tcp4"],
     "address": ["", "http://x", "x:1", "x/y", "a b", "x@y", "unix:x", "[::1", "::g"],
     "ip_version": ["5", "46", "ipv6", "-4", "4.0"],
     "port": ["70000", "0", "-1", "5.5", "http", "1e3"],
-    "path": ["healthz", "/a b", "/#x", "/\ud800", ""],
+    "path": ["healthz", "/a b", "/#x", "/\ud800"],
     "check": ["status:", "banner_contains:", "nonsense", "banner_contains:a\nstatus:200"],
     "timeout": ["0", "-1", "nan", "inf", "1s", "86401"],
     "no_verify_tls": ["maybe", "2"],
-    "interval": ["abc", "0", "-1", "nan", "inf", "1e400", ""],
-    "api_host": ["", "a b", "http://x", "0.0.0.0:8787", "unix:/x"],
+    "interval": ["abc", "0", "-1", "nan", "inf", "1e400"],
+    "api_host": ["a b", "http://x", "0.0.0.0:8787", "unix:/x"],
     "api_port": ["0", "65536", "x"],
-    "method": ["GE T", ""],
+    "method": ["GE T"],
     "header": ["nonsense", "X: 1\nbad header: x", "X: a\rb", "X: a\0b"],
     "basic_auth": ["nocolon", "a\r\n:b"],
     "ca_file": ["/no/such/file", "/", __file__],
@@ -169,14 +170,200 @@ def test_any_environment_loads_or_is_a_configuration_error(environ):
         assert all("\n" not in problem for problem in error.problems)
 
 
+def empty_ways(variable: str, folder: Path) -> list[dict[str, str]]:
+    """The environments that say a variable with nothing in it."""
+    nothing, line = folder / "nothing", folder / "line"
+    nothing.touch()
+    line.write_bytes(b"\xef\xbb\xbf\r\n")
+    file = f"{variable}_FILE"
+    return [
+        {variable: ""},
+        {file: ""},
+        {file: str(nothing)},
+        {file: str(line)},
+        {variable: "", file: ""},
+        {variable: "", file: str(nothing)},
+    ]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_empty_is_not_set_for_every_setting_but_the_address(setting, tmp_path):
+    numbered = [f"{setting.variable}_2"] if setting.repeatable else []
+    for variable in (setting.variable, *numbered):
+        for environ in empty_ways(variable, tmp_path):
+            if setting.name == "address":
+                with pytest.raises(ConfigurationError) as caught:
+                    load_settings(environ)
+                (problem,) = caught.value.problems
+                assert problem.startswith(("PINGSTATE_ADDRESS: ", "PINGSTATE_ADDRESS_FILE: "))
+            else:
+                loaded = load_settings(environ)
+                assert getattr(loaded.settings, setting.name) == setting.default
+                assert loaded.sources[setting.name] == "default"
+                assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_empty_variable_leaves_its_file_and_an_empty_flag_the_variable_in_force(setting, tmp_path):
+    if setting.name == "address":
+        with pytest.raises(ConfigurationError, match=r"^--address: '' is not a host name"):
+            load_settings({"PINGSTATE_ADDRESS": "127.0.0.1"}, {"address": ""})
+        return
+    text, value = GOOD[setting.name]
+    company = {"PINGSTATE_CLIENT_CERT": PEM} if setting.name == "client_key" else {}
+    file = tmp_path / "value"
+    file.write_text(text)
+    variable, file_variable = setting.variable, f"{setting.variable}_FILE"
+    for environ, source in (
+        ({variable: "", file_variable: str(file)}, file_variable),
+        ({variable: text, file_variable: ""}, variable),
+    ):
+        loaded = load_settings(company | environ, {setting.name: ""})
+        assert getattr(loaded.settings, setting.name) == value
+        assert loaded.sources[setting.name] == source
+
+
 @pytest.mark.parametrize(
-    "name", ["PORT", "CHECK", "TIMEOUT", "BASIC_AUTH", "SLOW", "NO_VERIFY_TLS"]
+    ("data", "value"),
+    [
+        (b"\xef\xbb\xbfuser:password\r\n", ("user", "password")),
+        (b"\xef\xbb\xbf\xef\xbb\xbfuser:password", ("\ufeffuser", "password")),
+        (b"user:\xef\xbb\xbfpassword", ("user", "\ufeffpassword")),
+        (b"user:p\xff", ("user", "p\udcff")),
+    ],
 )
-def test_empty_variable_of_an_optional_setting_is_not_set(name):
-    loaded = load_settings({f"PINGSTATE_{name}": ""})
-    assert (
-        getattr(loaded.settings, name.lower()) == load_settings({}).settings.__dict__[name.lower()]
+def test_file_loses_one_byte_order_mark_before_it(tmp_path, data, value):
+    file = tmp_path / "secret"
+    file.write_bytes(data)
+    loaded = load_settings({"PINGSTATE_BASIC_AUTH_FILE": str(file)})
+    assert loaded.settings.basic_auth == value
+
+
+@pytest.mark.parametrize("name", ["BASIC_AUTH", "HEADER_2", "PORT"])
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_file_in_another_coding_is_refused_by_its_name(tmp_path, name, coding):
+    file = tmp_path / "secret"
+    mark = b"\xfe\xff" if coding == "utf-16-be" else b""
+    file.write_bytes(mark + "hunter2:x".encode(coding))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({f"PINGSTATE_{name}_FILE": str(file)})
+    (problem,) = caught.value.problems
+    word = "UTF-32" if coding == "utf-32" else "UTF-16"
+    assert re.fullmatch(f"PINGSTATE_{name}_FILE: '{file}' is not UTF-8 but .*{word}.*", problem)
+    assert "hunter2" not in problem
+
+
+def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("Authorization: Bearer hunter2\n")
+    environ = {
+        "PINGSTATE_HEADER_10": "X-D: 4",
+        "PINGSTATE_HEADER_2_FILE": str(secret),
+        "PINGSTATE_HEADER": "X-A: 1\nX-B: 2",
+        "PINGSTATE_HEADER_03": "X-C: 3",
+        "PINGSTATE_HEADER_4": "",
+        "PINGSTATE_CHECK_2": "banner_contains:b",
+        "PINGSTATE_CHECK_1": "banner_contains:a",
+    }
+    loaded = load_settings(environ)
+    assert loaded.settings.header == (
+        ("X-A", "1"),
+        ("X-B", "2"),
+        ("Authorization", "Bearer hunter2"),
+        ("X-C", "3"),
+        ("X-D", "4"),
     )
+    assert loaded.settings.check == ("banner_contains:a", "banner_contains:b")
+    assert loaded.sources["header"] == (
+        "PINGSTATE_HEADER, PINGSTATE_HEADER_2_FILE, PINGSTATE_HEADER_03, PINGSTATE_HEADER_10"
+    )
+    assert loaded.warnings == ()
+
+
+def test_flag_wins_over_every_numbered_line():
+    environ = {"PINGSTATE_CHECK": "nonsense", "PINGSTATE_CHECK_2": "nonsense"}
+    loaded = load_settings(environ, {"check": "banner_contains:a"})
+    assert loaded.settings.check == ("banner_contains:a",)
+    assert loaded.sources["check"] == "--check"
+
+
+def test_bad_numbered_lines_are_named_one_by_one(tmp_path):
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            {
+                "PINGSTATE_CHECK": "banner_contains:a",
+                "PINGSTATE_CHECK_2": "nonsense",
+                "PINGSTATE_CHECK_3_FILE": "/no/such",
+                "PINGSTATE_HEADER_2": "nonsense",
+                "PINGSTATE_HEADER_3": "X: 1",
+                "PINGSTATE_HEADER_3_FILE": "/no/such",
+                "PINGSTATE_HEADER_4": "a b: 1",
+            }
+        )
+    # Files first: lines that are not all known are not judged.
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "PINGSTATE_HEADER_3",
+        "PINGSTATE_CHECK_3_FILE",
+    ]
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            {
+                "PINGSTATE_CHECK_2": "nonsense",
+                "PINGSTATE_CHECK_3": "banner_contains:a\nstatus:200",
+                "PINGSTATE_HEADER_2": "nonsense",
+                "PINGSTATE_HEADER_4": "a b: 1",
+            }
+        )
+    assert {re.match(r"(\w+(?:: line \d)?)", problem)[1] for problem in caught.value.problems} == {
+        "PINGSTATE_CHECK_2",
+        "PINGSTATE_CHECK_3: line 2",
+        "PINGSTATE_HEADER_2",
+        "PINGSTATE_HEADER_4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "instead"),
+    [
+        (
+            "https://api.example.com:8443/healthz",
+            "PROTOCOL=https ADDRESS=api.example.com PORT=8443 PATH=/healthz",
+        ),
+        ("http://db.internal", "PROTOCOL=http ADDRESS=db.internal PORT=80 PATH=/"),
+        ("HTTPS://[::1]/x", "PROTOCOL=https ADDRESS=::1 PORT=443 PATH=/x"),
+        (
+            "https://user:hunter2@h/a?token=hunter2#hunter2",
+            "PROTOCOL=https ADDRESS=h PORT=443 PATH=/a?*** BASIC_AUTH=***",
+        ),
+        ("redis://:hunter2@r:6379/0?x=hunter2", "PROTOCOL=tcp ADDRESS=r PORT=6379"),
+        ("tcp://h:5432", "PROTOCOL=tcp ADDRESS=h PORT=5432"),
+        ("db.internal:5432", "ADDRESS=db.internal PORT=5432"),
+        ("[::1]:5432", "ADDRESS=::1 PORT=5432"),
+        ("h/healthz", "ADDRESS=h PATH=/healthz"),
+        ("h:80/healthz", "ADDRESS=h PORT=80 PATH=/healthz"),
+        ("hunter2@h", "ADDRESS=h BASIC_AUTH=***"),
+        ("http://a b/", None),
+        ("http://", None),
+        ("h:99999", None),
+        ("h:x", None),
+        ("a b", None),
+        ("http://h\n", None),
+        ("unix:/x:1\0", None),
+    ],
+)
+def test_url_as_the_address_is_an_error_that_says_the_settings(address, instead):
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_ADDRESS": address})
+    (problem,) = caught.value.problems
+    assert problem.startswith("PINGSTATE_ADDRESS: ")
+    assert "hunter2" not in problem
+    assert len(problem.splitlines()) == 1
+    _, found, said = problem.partition("; instead set ")
+    assert bool(found) == (instead is not None)
+    if instead is not None:
+        assert said == " ".join(f"PINGSTATE_{word}" for word in instead.split())
+        usable = dict(word.split("=", 1) for word in said.split() if "***" not in word)
+        assert load_settings(usable).settings.address == usable["PINGSTATE_ADDRESS"]
 
 
 def test_file_and_variable_together_are_an_error(tmp_path):
@@ -201,20 +388,6 @@ def test_one_trailing_newline_of_a_file_is_dropped(tmp_path):
     assert loaded.settings.basic_auth == ("user", "pass")
 
 
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("PINGSTATE_ADRESS", "PINGSTATE_ADDRESS"),
-        ("PINGSTATE_INTERVALL", "PINGSTATE_INTERVAL"),
-        ("PINGSTATE_VERIFY_TLS", "PINGSTATE_NO_VERIFY_TLS"),
-        ("PINGSTATE_ADRESS_FILE", "PINGSTATE_ADDRESS_FILE"),
-    ],
-)
-def test_unknown_variable_is_a_warning_with_the_nearest_name(name, near):
-    loaded = load_settings({name: "x"})
-    assert loaded.warnings == (f"{name} is not a setting; did you mean {near}?",)
-
-
 INJECTED = {
     "PINGSTATE_PORT": "tcp://10.0.0.1:8787",
     "PINGSTATE_SERVICE_HOST": "10.0.0.1",
@@ -237,6 +410,19 @@ def test_variables_of_a_service_named_pingstate_are_ignored_with_one_note():
     assert loaded.warnings == ()
     assert len(loaded.notes) == 1
     assert "PINGSTATE_PORT" in loaded.notes[0]
+
+
+def test_service_links_of_other_names_are_no_misspellings():
+    for service in ("PINGSTATE_ADRESS", "PINGSTATE_CHECKS", "PINGSTATE_CHECK_2", "PINGSTATE_HEADR"):
+        links = {
+            f"{service}_PORT": "tcp://10.0.0.1:80",
+            f"{service}_SERVICE_HOST": "10.0.0.1",
+            f"{service}_SERVICE_PORT_HTTP": "80",
+            f"{service}_PORT_80_TCP_ADDR": "10.0.0.1",
+        }
+        loaded = load_settings(links)
+        assert loaded.warnings == ()
+        assert loaded.settings == load_settings({}).settings
 
 
 def test_port_of_ones_own_beside_injected_variables_holds():
