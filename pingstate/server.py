@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import sys
@@ -103,9 +104,16 @@ def on_starting(server: Any) -> None:
         try:
             listeners = create_listeners(host, port, server.cfg.backlog)
         except (OSError, UnicodeError) as exc:
-            reason = getattr(exc, "strerror", None) or exc
+            reason = str(getattr(exc, "strerror", None) or exc).lower()
+            wrong = (
+                "PORT"
+                if getattr(exc, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+                else "HOST"
+            )
             print(
-                f"pingstate: the API can't listen on {host} port {port}: {reason}", file=sys.stderr
+                f"pingstate: the API can't listen on {host} port {port} ({reason}): "
+                f"set another PINGSTATE_API_{wrong}",
+                file=sys.stderr,
             )
             raise SystemExit(1) from None
         descriptors += [listener.detach() for listener in listeners]

@@ -131,6 +131,13 @@ def test_a_monitor_is_replaced_and_never_joined_by_another() -> None:
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_a_monitor_answers_on_each_family_of_addresses_that_the_cluster_has() -> None:
+    (service,) = of_kind(render("base"), "Service")
+    assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    dockerfile = (K8S.parent / "Dockerfile").read_text()
+    assert re.search(r"\bPINGSTATE_API_HOST=::$", dockerfile, re.MULTILINE)
+
+
 def test_a_service_selects_one_workload_and_a_port_that_a_plain_container_has(
     everything: dict[str, list[Object]],
 ) -> None:
@@ -201,7 +208,8 @@ def test_a_sidecar_listens_where_its_port_says(everything: dict[str, list[Object
     for objects, template, container in sidecars(everything):
         if stays(template, container):
             assert container["ports"] == [{"name": "pingstate", "containerPort": 8787}]
-            # The image's own: every address, 8787. The kubelet asks from outside the Pod.
+            # The image's own: every address of both families, and 8787. The kubelet asks from
+            # outside the Pod.
             assert not environment(objects, template, container).keys() & {
                 "PINGSTATE_API_HOST",
                 "PINGSTATE_API_PORT",

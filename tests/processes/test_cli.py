@@ -123,8 +123,20 @@ def test_taken_port_is_one_line_and_an_error():
         ended = run_pingstate("--api-port", str(port))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert (
-        line == f"pingstate: the API can't listen on 127.0.0.1 port {port}: Address already in use"
+    assert line == (
+        f"pingstate: the API can't listen on 127.0.0.1 port {port} (address already in use): "
+        "set another PINGSTATE_API_PORT"
+    )
+
+
+def test_address_of_another_machine_is_one_line_and_an_error():
+    # Bound, not asked: nothing is sent.
+    ended = run_pingstate("--api-host", "192.0.2.1")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line == (
+        "pingstate: the API can't listen on 192.0.2.1 port 8787 (cannot assign requested address): "
+        "set another PINGSTATE_API_HOST"
     )
 
 

@@ -86,9 +86,9 @@ def test_port_that_is_taken_on_one_family_is_one_line():
         port = server.getsockname()[1]
         ended = run_pingstate("--api-host", "::", "--api-port", str(port))
     assert ended.returncode == 1
-    assert (
-        ended.stderr
-        == f"pingstate: the API can't listen on :: port {port}: Address already in use\n"
+    assert ended.stderr == (
+        f"pingstate: the API can't listen on :: port {port} (address already in use): "
+        "set another PINGSTATE_API_PORT\n"
     )
 
 
