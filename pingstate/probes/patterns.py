@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 # Its own engine backtracks without end as well, but can be told when to give up.
@@ -14,6 +15,7 @@ from pingstate.text import excerpt
 _HIGH_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\x[89A-Fa-f][0-9A-Fa-f]")
 # What depends on the character that comes next: regex takes the end of a part for the end.
 _BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*\\[bBmMXGK]")
+_FIRST_BUDGET = 0.01  # seconds of CPU time
 
 
 class Pattern:
@@ -28,25 +30,41 @@ class Pattern:
         """Raises ValueError, which names the whole check."""
         self.source = excerpt(source)
         self._binary = _HIGH_BYTE.search(source) is not None
-        expression = source.encode("utf-8", "surrogateescape") if self._binary else source
         try:
-            self._regex: Any = regex.compile(expression)
+            self._regex: Any = regex.compile(self._encode(source))
         except (regex.error, RecursionError, OverflowError) as exc:
             raise ValueError(f"{check!r} is not a regular expression: {exc}") from exc
-        something = b"\0" if self._binary else "\0"
-        later = self._regex.search(something, 1, partial=True)
+        later = self._regex.search(self._encode("\0"), 1, partial=True)
         self.anchored = later is None and not _BOUNDARY.search(source)
 
     def search(self, text: str, seconds: float) -> bool:
         """Whether it matches anywhere in the text. Raises TimeoutError after `seconds`."""
-        subject = text.encode("utf-8", "surrogateescape") if self._binary else text
-        return bool(self._regex.search(subject, timeout=seconds, concurrent=True))
+        return self._search(self._encode(text), seconds)
 
     def search_content(self, content: Content, *, partial: bool = False) -> bool:
         """Whether it matches what has come or, with `partial`, could match with more to come."""
         subject = bytes(content.data) if self._binary else content.text
-        return bool(
-            self._regex.search(
-                subject, partial=partial, timeout=content.remaining(), concurrent=True
-            )
-        )
+        return self._search(subject, content.remaining(), partial=partial)
+
+    def _encode(self, text: str) -> str | bytes:
+        return text.encode("utf-8", "surrogateescape") if self._binary else text
+
+    def _search(self, subject: str | bytes, seconds: float, *, partial: bool = False) -> bool:
+        # regex takes its timeout for CPU time of the whole process, which is less than the clock's
+        # on a busy machine, and more beside busy threads. So it gets more and more of it, and what
+        # that took by the clock says how much there is time for.
+        ends = time.monotonic() + seconds
+        budget, pace = _FIRST_BUDGET, 1.0
+        while (left := ends - time.monotonic()) > 0:
+            budget = min(budget, max(0.8 * left / pace, 0.001))
+            began = time.monotonic()
+            try:
+                found = self._regex.search(
+                    subject, partial=partial, timeout=budget, concurrent=True
+                )
+            except TimeoutError:
+                pace = max((time.monotonic() - began) / budget, 0.1)
+                budget *= 2
+            else:
+                return found is not None
+        raise TimeoutError("timed out")

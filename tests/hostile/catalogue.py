@@ -163,6 +163,7 @@ def load() -> list[Case]:
     import tests.hostile.callables
     import tests.hostile.connects
     import tests.hostile.handshakes
-    import tests.hostile.names  # noqa: F401  # each registers its modes when it is imported
+    import tests.hostile.names
+    import tests.hostile.verdicts  # noqa: F401  # each registers its modes when it is imported
 
     return CASES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import multiprocessing
 import os
 import re
@@ -20,11 +21,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import pingstate.probes.http  # noqa: F401  # here, so that no forked process need do it
 from tests.hostile.catalogue import Case, MakeProbe, Target, load
 from tests.hostile.connects import speaks_in_any_protocol
 from tests.hostile.names import measure_in_namespace
 from tests.hostile.peers import LEAKS, LONG_S, ca_file, server_context, serving
+
+# Here, so that no forked process need do it.
+for module in ("http", "open_condition", "pattern_conditions", "text_conditions"):
+    importlib.import_module(f"pingstate.probes.{module}")
 
 # Forked from a process that has all imported already: a case costs milliseconds and starts clean.
 PROCESSES = multiprocessing.get_context("forkserver")

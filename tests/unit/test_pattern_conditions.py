@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -124,3 +125,24 @@ def test_body_is_matched_when_it_is_whole_and_a_banner_at_once():
 def test_verdict_on_a_part_says_so_and_proves_no_absence(check, ok, detail):
     outcome = evaluate(check, b"abcdefgh", limit=5)
     assert (outcome.ok, outcome.detail) == (ok, detail)
+
+
+def test_time_of_other_threads_is_not_the_patterns():
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            hash("x" * 1_000_000)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(TimeoutError):
+            Pattern("x", "(a+)+$").search("a" * 10_000 + "b", 1.0)
+        assert 1.0 <= time.monotonic() - began < 10.0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
