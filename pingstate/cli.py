@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pingstate import stand_ins
 from pingstate.healthcheck import healthcheck
 from pingstate.output import protect_standard_streams
 from pingstate.settings import (
@@ -129,6 +130,7 @@ def _serve(loaded: LoadedSettings) -> None:
     # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ignored = _drop_gunicorn_variables()
+    stand_ins.install()
     from pingstate.server import serve  # noqa: PLC0415  # gunicorn reads variables as it is imported
 
     serve(loaded, ignored)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from pingstate import lazy_imports
+from pingstate import lazy_imports, stand_ins
 from pingstate.output import protect_standard_streams
 from pingstate.queued_output import create_queued_output
 from pingstate.settings import ConfigurationError, Settings, load_settings
 
 lazy_imports.enable()
+stand_ins.install()
 protect_standard_streams(create_queued_output)
 
 from pingstate.server import gunicorn_settings  # noqa: E402  # lazily, from here on

@@ -42,7 +42,7 @@ def is_lazy(importing: str | None, imported: str, _names: tuple[str, ...] | None
 
     `importing` is None for code of no module, as `exec` and Jinja's templates run it.
     """
-    if importing is None or importing.startswith(_EAGER):
+    if importing is None or (importing.startswith(_EAGER) and imported != "ssl"):
         return False
     return importing.partition(".")[0] in _KNOWN and imported.partition(".")[0] in _KNOWN
 

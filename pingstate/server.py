@@ -8,13 +8,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.sock import create_sockets
 from gunicorn.systemd import listen_fds
-from werkzeug.test import create_environ, run_wsgi_app
 
 from pingstate import lazy_imports, logs
 from pingstate.settings import LoadedSettings, Settings
@@ -48,7 +48,7 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no ty
     def load(self) -> Flask:
         app = create_app_from(self._loaded)
         # FLASK_DEBUG is for the app next door.
-        app.debug = False
+        app.config["DEBUG"] = False
         if self._ignored:
             names = ", ".join(self._ignored)
             log.warning("ignored variables that are gunicorn's, not pingstate's: %s", names)
@@ -124,7 +124,9 @@ def when_ready(server: Any) -> None:
     """Say once what is probed, how often, and where the API is."""
     app = server.app.wsgi()
     # What a first request leaves behind in Flask is then shared with the workers as well.
-    run_wsgi_app(app, create_environ("/healthz"))
+    environ: dict[str, Any] = {"PATH_INFO": "/healthz"}
+    setup_testing_defaults(environ)
+    b"".join(app(environ, lambda *_: lambda _: None))
     lazy_imports.load_first_uses()
     monitor = app.extensions["pingstate"]
     # A gunicorn that someone else has set up may listen anywhere.

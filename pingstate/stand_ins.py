@@ -1,0 +1,40 @@
+"""Stand-ins for what gunicorn and Flask import and a sidecar never uses.
+
+TLS, which pingstate's worker does not serve, and templates in Flask's way are a tenth of the memory
+of a sidecar that checks a TCP port. Whoever imports `ssl` or `jinja2` gets them as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+# What Flask's modules import from it; no more than the names are used before a template is.
+_TEMPLATING = (
+    "DispatchingJinjaLoader", "Environment", "render_template", "render_template_string",
+    "stream_template", "stream_template_string",
+)  # fmt: skip
+
+
+def install() -> None:
+    """Put them in place, in a process of pingstate's own that has not imported the originals."""
+    if not {"ssl", "gunicorn.config"} & set(sys.modules):
+        # The defaults of settings; nothing else there is used without TLS.
+        defaults = {"PROTOCOL_TLS": 2, "PROTOCOL_SSLv23": 2, "CERT_NONE": 0}
+        sys.modules["ssl"] = _create_module("ssl", **defaults)
+        try:
+            import_module("gunicorn.config")
+        finally:
+            del sys.modules["ssl"]
+    if "flask" not in sys.modules:
+        sys.modules["flask.templating"] = _create_module(
+            "flask.templating", **dict.fromkeys(_TEMPLATING), _default_template_ctx_processor=dict
+        )
+
+
+def _create_module(name: str, **contents: Any) -> ModuleType:
+    module = ModuleType(name, "A stand-in: the original is not used here.")
+    vars(module).update(contents)
+    return module

@@ -1,0 +1,1 @@
+"""What pingstate costs, beside its peers on the same Python: `python3 tests/run.py bench`."""

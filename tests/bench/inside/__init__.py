@@ -1,0 +1,1 @@
+"""What runs in the container: the subjects, their targets and clients, and the measures."""

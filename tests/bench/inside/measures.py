@@ -1,0 +1,203 @@
+"""Each measure once: what it returns is one round's figures, by row and subject."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from .subjects import (
+    BLACKBOX,
+    GUNICORN,
+    HERE,
+    LIMIT,
+    ORIGINAL,
+    PINGSTATE,
+    PYTHONS,
+    Subject,
+    running,
+    target,
+    wait_for_200,
+)
+
+Figures = Iterator[tuple[str, str, float]]
+RAW, METER = "raw", "meter"
+PROTOCOLS = ("tcp", "http", "https")
+BOTH = (PINGSTATE, ORIGINAL)
+MEGABYTE = 1e6
+
+
+def script(name: str, python: str, *arguments: object) -> list[float]:
+    """The numbers that a script of this folder prints."""
+    command = [PYTHONS.get(python, sys.executable), str(HERE / name), *map(str, arguments)]
+    environ = {**os.environ, "SSL_CERT_FILE": "/tls/ca.pem"}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)}:\n{ended.stderr}")
+    return [float(word) for word in ended.stdout.split()]
+
+
+def life(*, settle: float = 2.0, protocols: tuple[str, ...] = PROTOCOLS) -> Figures:
+    """Start, memory after some checks and requests, and end, of each subject and protocol."""
+    for protocol in protocols:
+        names = (*BOTH, GUNICORN, BLACKBOX) if protocol == "tcp" else BOTH
+        for name in names:
+            with target(protocol) as (port, _):
+                began = time.perf_counter()
+                with running(name, protocol, port, interval=0.1) as subject:
+                    yield f"start {protocol}", name, (time.perf_counter() - began) * 1000
+                    load(subject, "", 8, settle)
+                    first = subject.pss()
+                    yield f"memory {protocol}", name, first / MEGABYTE
+                    with running(name, protocol, port, interval=0.1) as second:
+                        load(second, "", 8, settle / 2)
+                        both = subject.pss() + second.pss()
+                    yield f"memory of a second {protocol}", name, (both - first) / MEGABYTE
+                    began = time.perf_counter()
+                    subject.process.send_signal(signal.SIGTERM)
+                    subject.process.wait(LIMIT)
+                    if protocol == "tcp":
+                        yield "stop", name, (time.perf_counter() - began) * 1000
+
+
+def checks(*, count: int = 1000) -> Figures:
+    """CPU time of a check, in a process that does nothing else."""
+    for protocol in PROTOCOLS:
+        many = count // 4 if protocol == "https" else count
+        with target(protocol) as (port, _):
+            for name in BOTH:
+                yield f"check {protocol}", name, script("checks.py", name, protocol, port, many)[0]
+            raw = script("checks.py", ORIGINAL, protocol, port, many, "raw")
+            yield f"check {protocol}", RAW, raw[0]
+
+
+def healthcheck(*, count: int = 5) -> Figures:
+    """CPU time of `pingstate healthcheck`, beside an interpreter that does nothing."""
+    with target("tcp") as (port, _), running(PINGSTATE, "tcp", port) as subject:
+        commands = {
+            PINGSTATE: ["/opt/pingstate/bin/pingstate", "healthcheck"],
+            RAW: [PYTHONS[PINGSTATE], "-c", "pass"],
+        }
+        environ = {**os.environ, "PINGSTATE_API_PORT": str(subject.api)}
+        for name, command in commands.items():
+            spent = []
+            for _ in range(count):
+                before = os.times()
+                subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
+                after = os.times()
+                spent.append(after.children_user + after.children_system)
+                spent[-1] -= before.children_user + before.children_system
+            yield "healthcheck", name, sum(spent) / count * 1000
+
+
+def idle(*, seconds: float = 10.0) -> Figures:
+    """CPU time of an hour with a check every 5 s that nobody asks, the health check apart."""
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(target("tcp"))
+        subjects = [
+            stack.enter_context(running(name, "tcp", port, interval=5.0))
+            for name in (*BOTH, GUNICORN, BLACKBOX)
+        ]
+        time.sleep(1.0)
+        before = {subject.name: subject.cpu() for subject in subjects}
+        time.sleep(seconds)
+        for subject in subjects:
+            spent = subject.cpu() - before[subject.name]
+            yield "idle hour", subject.name, spent / seconds * 3600
+
+
+def down() -> Figures:
+    """From the kill of a target to the state `down`, a check every 0.5 s."""
+    for name in BOTH:
+        with target("tcp") as (port, process), running(name, "tcp", port, 0.5) as subject:
+            time.sleep(1.0)
+            process.kill()
+            process.wait()
+            began = time.perf_counter()
+            until = began + LIMIT
+            while subject.get("/state")[1].strip() != b"down":
+                if time.perf_counter() > until:
+                    sys.exit(f"{name} does not see its target go")
+                time.sleep(0.002)
+            yield "down", name, (time.perf_counter() - began) * 1000
+
+
+def load(subject: Subject, path: str, clients: int, seconds: float) -> list[float]:
+    from .subjects import HEALTH
+
+    where = path or HEALTH[subject.name]
+    return script("load.py", METER, subject.api, where, clients, seconds)
+
+
+def requests(
+    *,
+    seconds: float = 1.0,
+    clients: tuple[int, ...] = (1, 8, 64),
+    names: tuple[str, ...] = (*BOTH, GUNICORN, BLACKBOX),
+    status: bool = True,
+) -> Figures:
+    """Answers per second and the 99th percentile of their times."""
+    with target("tcp") as (port, _):
+        for count in clients:
+            for name in names:
+                with running(name, "tcp", port) as subject:
+                    rate, late = load(subject, "", count, seconds)
+                    yield f"/healthz, {count} clients", name, rate
+                    yield f"/healthz p99, {count} clients", name, late
+                    if name in BOTH and status:
+                        rate, late = load(subject, "/status", count, seconds)
+                        yield f"/status, {count} clients", name, rate
+                        yield f"/status p99, {count} clients", name, late
+
+
+def latency(*, seconds: float = 2.0, delay: float = 0.02) -> Figures:
+    """What is reported beyond the 20 ms that the target takes: idle, and while 8 clients ask."""
+    with target("http", delay) as (port, _):
+        for name in BOTH:
+            for row in ("idle", "under load"):
+                with running(name, "http", port, interval=0.05) as subject:
+                    busy = threading.Thread(target=load, args=(subject, "", 8, seconds + 1))
+                    if row != "idle":
+                        busy.start()
+                        time.sleep(0.5)
+                    seen = {}
+                    until = time.monotonic() + seconds
+                    while time.monotonic() < until:
+                        snapshot = json.loads(subject.get("/status")[1])
+                        seen[snapshot["last_check_ts"]] = snapshot["last_latency_ms"]
+                        time.sleep(0.02)
+                    if row != "idle":
+                        busy.join()
+                    values = sorted(value - delay * 1000 for value in seen.values() if value)
+                    yield f"latency error, {row}", name, values[len(values) // 2]
+
+
+def monitors(*, count: int = 1000, seconds: float = 4.0) -> Figures:
+    """What each of 1,000 Monitors in one process adds, and how late their checks come."""
+    with target("tcp") as (port, _):
+        for name in BOTH:
+            memory, late = script("monitors.py", name, port, count, seconds)
+            yield "memory of a Monitor", name, memory
+            yield "a Monitor's check late, p99", name, late
+
+
+def everything() -> Figures:
+    for measure in (life, checks, healthcheck, idle, down, requests, latency, monitors):
+        yield from measure()
+
+
+def short() -> Figures:
+    """What can be told in a few seconds a round, for ratios."""
+    yield from life(settle=0.5, protocols=("tcp", "http"))
+    yield from checks(count=400)
+    yield from healthcheck(count=2)
+    yield from requests(seconds=0.5, clients=(8,), names=(PINGSTATE, GUNICORN), status=False)
+
+
+__all__ = ["everything", "short", "wait_for_200"]

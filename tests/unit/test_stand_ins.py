@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.support import ROOT
+from tests.support.process import clean_environ
+
+START = "import sys\nfrom pingstate import stand_ins\nstand_ins.install()\n"
+
+
+def output_of(code: str) -> list[str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environ(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ended.stdout.splitlines()
+
+
+def test_originals_are_there_for_whoever_imports_them():
+    (line,) = output_of(
+        f"{START}import ssl, jinja2\nprint(len(ssl.create_default_context().get_ciphers()) > 3,"
+        " jinja2.Template('{{ 1 + 1 }}').render(), 'ssl' in ssl.__spec__.name)"
+    )
+    assert line == "True 2 True"
+
+
+def test_an_application_serves_without_them():
+    (line,) = output_of(
+        f"{START}import pingstate\napp = pingstate.create_app({{'PINGSTATE_ADDRESS': '127.0.0.1'}},"
+        " start=False)\nanswer = app.test_client().get('/healthz')\n"
+        "print(answer.status_code, answer.text, sys.modules['flask.templating'].Environment)"
+    )
+    assert line == "503 unknown None"
+
+
+def test_gunicorn_has_its_own_defaults_with_them():
+    read = (
+        "from gunicorn.config import Config\nfor name, setting in sorted(Config().settings.items()):"
+        "\n    value = setting.value\n"
+        "    print(name, int(value) if isinstance(value, int) else '' if callable(value) else value)"
+    )
+    assert output_of(START + read) == output_of(read)
+
+
+def test_a_process_that_has_imported_the_originals_keeps_them():
+    (line,) = output_of(
+        "import sys, ssl, flask.templating\nbefore = sys.modules['ssl'], "
+        "sys.modules['flask.templating']\nfrom pingstate import stand_ins\nstand_ins.install()\n"
+        "print((sys.modules['ssl'], sys.modules['flask.templating']) == before)"
+    )
+    assert line == "True"
