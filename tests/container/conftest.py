@@ -32,7 +32,7 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def server_image() -> Callable[[str], str]:
-    """Tell the image of a real server: nginx, redis, postgres or openssh."""
+    """Tell the image of a real server: one of TARGETS."""
 
     def name(role: str) -> str:
         given = os.environ.get(f"PINGSTATE_TEST_{role.upper()}_IMAGE")

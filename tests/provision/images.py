@@ -22,7 +22,7 @@ OFFICIAL = {
     "redis": "redis:8.2-alpine",
     "postgres": "postgres:17-alpine",
 }
-TARGETS = ("nginx", "redis", "postgres", "openssh")
+TARGETS = ("nginx", "redis", "postgres", "openssh", "postfix", "dovecot", "slapd")
 IMAGES = ROOT / "tests/images"
 STAND_IN = "pingstate-stand-in"
 # What a stand-in for an official base is made of: Debian's release, and packages beside the minimum.
