@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pingstate.probes.factory import probe
     from pingstate.probes.http import HTTPProbe
     from pingstate.probes.tcp import TCPProbe
+    from pingstate.probes.tls import TLSProbe
     from pingstate.settings import ConfigurationError
     from pingstate.web.app import create_app, serve
 
@@ -32,6 +33,7 @@ __all__ = [
     "Probe",
     "ProbeResult",
     "TCPProbe",
+    "TLSProbe",
     "Trace",
     "create_app",
     "probe",
@@ -49,6 +51,7 @@ _HOMES = {
     "Probe": "probes.base",
     "ProbeResult": "probes.base",
     "TCPProbe": "probes.tcp",
+    "TLSProbe": "probes.tls",
     "Trace": "probes.base",
     "create_app": "web.app",
     "probe": "probes.factory",

@@ -33,19 +33,24 @@ def probe_of(settings: Settings) -> Probe:
     if settings.probe is not None:
         return _custom(settings.probe)
     options: dict[str, Any]
+    tls = {
+        "verify_tls": not settings.no_verify_tls,
+        "ca_file": settings.ca_file,
+        "client_cert": settings.client_cert,
+        "client_key": settings.client_key,
+        "server_name": settings.server_name,
+    }
     if settings.protocol == "tcp":
         options = {"send": settings.send}
+    elif settings.protocol == "tls":
+        options = {"send": settings.send, "starttls": settings.starttls, **tls}
     else:
         options = {
+            **tls,
             "path": settings.path,
-            "verify_tls": not settings.no_verify_tls,
             "method": settings.method,
             "headers": settings.header,
             "basic_auth": settings.basic_auth,
-            "ca_file": settings.ca_file,
-            "client_cert": settings.client_cert,
-            "client_key": settings.client_key,
-            "server_name": settings.server_name,
             "follow_redirects": not settings.no_follow_redirects,
             "max_body_bytes": settings.max_body_bytes,
         }

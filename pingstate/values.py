@@ -14,8 +14,10 @@ import socket
 from collections.abc import Collection
 from typing import Any
 
-DEFAULT_TIMEOUTS = {"tcp": 2.0, "http": 5.0, "https": 5.0}  # seconds for a whole check
+DEFAULT_TIMEOUTS = {"tcp": 2.0, "tls": 5.0, "http": 5.0, "https": 5.0}  # seconds for a check
 PROTOCOLS = tuple(DEFAULT_TIMEOUTS)
+# Where servers listen that begin in plain text and can be asked for TLS.
+STARTTLS_PORTS = {"smtp": 25, "imap": 143, "pop3": 110, "postgres": 5432, "ldap": 389}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 _MAX_UNIX_PATH = 107  # bytes: sockaddr_un has 108 with the NUL
@@ -205,6 +207,11 @@ def validate_choice(word: str, choices: Collection[str], name: str) -> str:
 def validate_protocol(protocol: str, name: str = "protocol") -> str:
     """One of PROTOCOLS."""
     return validate_choice(protocol, PROTOCOLS, name)
+
+
+def validate_starttls(protocol: str, name: str = "starttls") -> str:
+    """One of the protocols in which TLS can be asked for."""
+    return validate_choice(protocol, STARTTLS_PORTS, name)
 
 
 def validate_method(method: str, name: str = "method") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -40,6 +41,7 @@ class TLSStream:
         self._sock = sock
         self._deadline = deadline
         self._first = self._ahead = b""
+        self._timeout: float | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=_create_server_hostname(server_name)
@@ -56,16 +58,26 @@ class TLSStream:
             raise
 
     def _io_loop(self, call: Callable[..., Any], *args: Any) -> Any:
+        started = time.monotonic()
         while True:
             self._deadline.remaining()
             try:
                 result = call(*args)
             except ssl.SSLWantReadError:
                 self._flush()
+                if self._timeout:
+                    self._sock.settimeout(self._timeout_left(started))
                 self._receive()
             else:
                 self._flush()
                 return result
+
+    def _timeout_left(self, started: float) -> float:
+        """What a user's timeout leaves of a call: a record may come in many pieces."""
+        left = (self._timeout or 0.0) - (time.monotonic() - started)
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
 
     def _receive(self) -> bool:
         """Give OpenSSL what has come; False at the end."""
@@ -117,7 +129,7 @@ class TLSStream:
             except TimeoutError:
                 return
             finally:
-                self._sock.settimeout(None)
+                self._sock.settimeout(self._timeout)
         with suppress(ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._ahead += self._tls.read(16384)
         self._flush()
@@ -176,11 +188,12 @@ class TLSStream:
 
     def settimeout(self, value: float | None, /) -> None:
         """Set how many seconds each call may wait at most, beside the deadline."""
+        self._timeout = value
         self._sock.settimeout(value)
 
     def gettimeout(self) -> float | None:
-        """The seconds that the next call may wait."""
-        return self._sock.gettimeout()
+        """The seconds that were set, None where the deadline alone holds."""
+        return self._timeout
 
     def fileno(self) -> int:
         """The descriptor of the socket below."""
@@ -197,6 +210,13 @@ class TLSStream:
     def shutdown(self, how: int, /) -> None:
         """Shut down a direction of the socket below."""
         self._sock.shutdown(how)
+
+    def say_goodbye(self) -> None:
+        """Tell the target that this is the end (RFC 8446, 6.1), without waiting for its answer."""
+        with suppress(OSError):
+            with suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            self._flush()
 
     def close(self) -> None:
         """Nothing: an answer is read after http.client is done; whoever made the socket ends it."""

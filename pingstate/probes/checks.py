@@ -53,7 +53,7 @@ def parse_checks(
 
 
 def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condition:
-    """One condition from one string of the mini-language, for `tcp`, `http` or `https`.
+    """One condition from one string of the mini-language, for `tcp`, `tls`, `http` or `https`.
 
     `timeout` is in seconds for the whole check, None if it is not known. Raises ValueError that
     says what was expected.
@@ -65,7 +65,7 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
                 f"{text!r} turns a check round twice; expected not: once or not at all"
             )
         return parse_check(protocol, inner, timeout).negate(text)
-    words = (_TCP if protocol == "tcp" else _HTTP) | _CALL
+    words = (_TCP if protocol in ("tcp", "tls") else _HTTP) | _CALL
     word, colon, rest = text.partition(":")
     if not colon or word not in words:
         raise ValueError(_describe_unknown(protocol, text, words))

@@ -11,6 +11,7 @@ from pingstate.values import validate_protocol
 
 if TYPE_CHECKING:
     from pingstate.probes.http import HTTPProbe
+    from pingstate.probes.tls import TLSProbe
 
 
 def probe(
@@ -21,17 +22,22 @@ def probe(
     check: Check | Sequence[Check] | None = None,
     timeout: float | None = None,
     **options: Any,
-) -> TCPProbe | HTTPProbe:
-    """A probe for `tcp`, `http` or `https`.
+) -> TCPProbe | TLSProbe | HTTPProbe:
+    """A probe for `tcp`, `tls`, `http` or `https`.
 
     `address` is a host name, an IP address or `unix:/path`; `port` is 1 to 65535, None for 443
-    (80 for http); `timeout` is in seconds for the whole check, None for 2 (tcp) or 5 (http,
-    https). `check` is a string of the mini-language, a callable, or several of both that must all
-    hold. `options` are those of `TCPProbe` or `HTTPProbe`. Raises ValueError for what is wrong.
+    (80 for http); `timeout` is in seconds for the whole check, None for 2 (tcp) or 5 (the others).
+    `check` is a string of the mini-language, a callable, or several of both that must all hold.
+    `options` are those of `TCPProbe`, `TLSProbe` or `HTTPProbe`. Raises ValueError for what is
+    wrong.
     """
     protocol = validate_protocol(protocol)
     if protocol == "tcp":
         return TCPProbe(address, port, check=check, timeout=timeout, **options)
+    if protocol == "tls":
+        from pingstate.probes.tls import TLSProbe  # noqa: PLC0415  # ssl, which a TCP probe does without
+
+        return TLSProbe(address, port, check=check, timeout=timeout, **options)
     from pingstate.probes.http import HTTPProbe  # noqa: PLC0415  # requests, which a TCP probe does without
 
     return HTTPProbe(

@@ -24,6 +24,7 @@ from pingstate.values import (
     validate_milliseconds,
     validate_path,
     validate_port,
+    validate_starttls,
     validate_threshold,
     validate_timeout,
 )
@@ -116,7 +117,7 @@ class Settings:
         "tcp",
         parsing.choice(PROTOCOLS),
         "PROTOCOL",
-        "one of `tcp`, `http`, `https`",
+        "one of `tcp`, `tls`, `http`, `https`",
     )
     address: str = _setting(
         _TARGET,
@@ -132,7 +133,7 @@ class Settings:
         parsing.integer(validate_port),
         "PORT",
         "port to probe, 1 to 65535",
-        default_text="`443` for tcp/https, `80` for http",
+        default_text="`443`, `80` for http, that of `--starttls`",
     )
     ip_version: int | None = _setting(
         _TARGET,
@@ -194,14 +195,14 @@ class Settings:
 
     no_verify_tls: bool = _switch(
         _TLS,
-        "skip TLS verification (https only)",
+        "skip TLS verification (tls and https)",
     )
     ca_file: str | None = _setting(
         _TLS,
         None,
         parsing.ca_file,
         "FILE",
-        "PEM file of the authorities to trust for https",
+        "PEM file of what to trust: authorities, or the target's own certificate (tls and https)",
         default_text="the system's",
     )
     client_cert: str | None = _setting(
@@ -209,7 +210,7 @@ class Settings:
         None,
         parsing.readable_file,
         "FILE",
-        "PEM file with the client certificate for https",
+        "PEM file with the client certificate (tls and https)",
         default_text="none",
     )
     client_key: str | None = _setting(
@@ -225,8 +226,17 @@ class Settings:
         None,
         normalize_host,
         "HOST",
-        "name for SNI and verification, to probe https by an IP",
+        "name for SNI and verification, to probe tls or https by an IP",
         default_text="the address",
+    )
+
+    starttls: str | None = _setting(
+        _TLS,
+        None,
+        validate_starttls,
+        "PROTOCOL",
+        "`smtp`, `imap`, `pop3`, `postgres` or `ldap`: ask for TLS in that first (tls only)",
+        default_text="TLS at once",
     )
 
     check: tuple[str, ...] = _setting(
@@ -239,8 +249,9 @@ class Settings:
         "http/https: `status:200-299,404`, `body_contains:OK`, `body_matches:REGEX`, "
         "`json:/pointer` (is there) or with `=`, `!=`, `<`, `<=`, `>`, `>=` and a value, "
         "`json_matches:/pointer=REGEX`, `header:Name` or `header:Name=value`, "
-        "`header_matches:Name=REGEX`; tcp: `banner_contains:SSH-`, `banner_matches:REGEX`, "
-        "`open:SECONDS`; any: `call:module:function`; `not:` before a check turns it round",
+        "`header_matches:Name=REGEX`; tcp/tls: `banner_contains:SSH-`, "
+        "`banner_matches:REGEX`, `open:SECONDS`; any: `call:module:function`; `not:` before "
+        "a check turns it round",
         default_text='none ("connect ok" or "any 2xx")',
         repeatable=True,
     )
@@ -249,7 +260,7 @@ class Settings:
         b"",
         parsing.escaped,
         "TEXT",
-        "text to send before a TCP banner is read, with escapes as in C: `PING\\r\\n`",
+        "text to send before a banner is read (tcp and tls), with escapes as in C: `PING\\r\\n`",
         default_text="none",
         redact=parsing.redact,
     )
@@ -313,7 +324,7 @@ class Settings:
         parsing.number(validate_timeout),
         "SECONDS",
         "seconds for one whole check, above 0",
-        default_text="`2` for tcp, `5` for http/https",
+        default_text="`2` for tcp, `5` for tls/http/https",
     )
     fast_interval: float | None = _setting(
         _RHYTHM,

@@ -218,6 +218,8 @@ def _cross_check(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) ->
             validate_ip_version(values.get("ip_version"), address)
         except InvalidValueError as exc:
             problems.append(f"{lines['ip_version'][0].where}: {exc.value} is not {exc.expected}")
+    if values.get("starttls") and protocol not in ("tls", None) and "probe" not in values:
+        problems.append(f"{_join_sources(lines['starttls'])}: requires {PREFIX}PROTOCOL=tls")
     certificate, key = values.get("client_cert"), values.get("client_key")
     if key and not certificate:
         problems.append(f"{_join_sources(lines['client_key'])}: requires {PREFIX}CLIENT_CERT")

@@ -140,11 +140,9 @@ def ca_file(text: str) -> str:
     """The path of a PEM file of certificates."""
     import ssl  # noqa: PLC0415  # few configurations need it
 
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(readable_file(text))
-    except ssl.SSLError as exc:
-        expected = f"a PEM file of certificates ({exc.reason or exc})"
-        raise InvalidValueError("", text, expected) from None
+    from pingstate.net.tls_contexts import load_authorities  # noqa: PLC0415  # the same
+
+    load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), readable_file(text), "")
     return text
 
 
@@ -152,12 +150,12 @@ def key_pair_problem(certificate: str, key: str | None) -> str | None:
     """What a client certificate and its key are not; None for a pair that can be used."""
     import ssl  # noqa: PLC0415  # few configurations need it
 
+    from pingstate.net.tls_contexts import load_client_certificate  # noqa: PLC0415  # the same
+
     try:
-        # Without a password OpenSSL would ask a terminal for the one of an encrypted key.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "reason", None) or exc
-        return f"not a PEM file of a certificate with a matching unencrypted key ({reason})"
+        load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key, "")
+    except InvalidValueError as exc:
+        return f"not {exc.expected}"
     return None
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from pingstate import HTTPProbe, Probe, TCPProbe, probe
+from pingstate import HTTPProbe, Probe, TCPProbe, TLSProbe, probe
 
 
 def test_probes_are_probes():
-    for protocol in ("tcp", "http", "https"):
+    for protocol in ("tcp", "tls", "http", "https"):
         assert isinstance(probe(protocol, "127.0.0.1", 1), Probe)
 
 
@@ -17,6 +17,24 @@ def test_defaults_are_the_seeds():
     assert (tcp.port, http_.port, https.port) == (443, 80, 443)
     assert (tcp.timeout, http_.timeout, https.timeout) == (2.0, 5.0, 5.0)
     assert https.name == "https://127.0.0.1:443/"
+
+
+@pytest.mark.parametrize(
+    ("starttls", "port"),
+    [(None, 443), ("smtp", 25), ("imap", 143), ("pop3", 110), ("postgres", 5432), ("ldap", 389)],
+)
+def test_a_tls_check_has_the_port_of_what_it_begins_with(starttls, port):
+    made = probe("tls", "127.0.0.1", starttls=starttls)
+    assert isinstance(made, TLSProbe)
+    assert (made.port, made.timeout) == (port, 5.0)
+    assert made.name == f"tls://127.0.0.1:{port}"
+    assert probe("tls", "127.0.0.1", 587, starttls=starttls).port == 587
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http", "https"])
+def test_starttls_is_no_option_of_another_protocol(protocol):
+    with pytest.raises(TypeError, match="starttls"):
+        probe(protocol, "127.0.0.1", starttls="smtp")
 
 
 @pytest.mark.parametrize(

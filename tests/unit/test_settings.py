@@ -44,6 +44,7 @@ GOOD = {
     "client_cert": (PEM, PEM),
     "client_key": (PEM, PEM),
     "server_name": ("db.internal", "db.internal"),
+    "starttls": ("IMAP", "imap"),
     "no_follow_redirects": ("1", True),
     "max_body_bytes": ("1024", 1024),
     "history": ("5", 5),
@@ -61,6 +62,11 @@ GOOD = {
     "log_format": ("json", "json"),
     "log_level": ("Debug", "debug"),
     "print_config": ("on", True),
+}
+# What a setting can't be without.
+COMPANY = {
+    "client_key": {"PINGSTATE_CLIENT_CERT": PEM},
+    "starttls": {"PINGSTATE_PROTOCOL": "tls"},
 }
 
 BAD = {
@@ -82,6 +88,7 @@ BAD = {
     "client_cert": ["/no/such/file", __file__],
     "client_key": ["/no/such/file"],
     "server_name": ["a b", "unix:/x"],
+    "starttls": ["http", "smtps"],
     "no_follow_redirects": ["x"],
     "max_body_bytes": ["-1", "x", "16777217"],
     "history": ["-1", "x", "10001"],
@@ -113,7 +120,7 @@ def test_good_value_from_variable_file_and_flag(setting, tmp_path):
     text, value = GOOD[setting.name]
     file = tmp_path / "value"
     file.write_text(text + "\n")
-    company = {"PINGSTATE_CLIENT_CERT": PEM} if setting.name == "client_key" else {}
+    company = COMPANY.get(setting.name, {})
     for environ, flags, source in (
         ({setting.variable: text}, {}, setting.variable),
         ({f"{setting.variable}_FILE": str(file)}, {}, f"{setting.variable}_FILE"),
@@ -210,7 +217,7 @@ def test_empty_variable_leaves_its_file_and_an_empty_flag_the_variable_in_force(
             load_settings({"PINGSTATE_ADDRESS": "127.0.0.1"}, {"address": ""})
         return
     text, value = GOOD[setting.name]
-    company = {"PINGSTATE_CLIENT_CERT": PEM} if setting.name == "client_key" else {}
+    company = COMPANY.get(setting.name, {})
     file = tmp_path / "value"
     file.write_text(text)
     variable, file_variable = setting.variable, f"{setting.variable}_FILE"
@@ -552,3 +559,21 @@ def test_a_bad_address_is_no_problem_of_the_ip_version():
         load_settings({"PINGSTATE_IP_VERSION": "6", "PINGSTATE_ADDRESS": "a b"})
     (problem,) = caught.value.problems
     assert problem.startswith("PINGSTATE_ADDRESS: ")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http", "https", None])
+def test_starttls_is_an_error_without_the_protocol_that_it_is_for(protocol):
+    environ = {"PINGSTATE_STARTTLS": "smtp"}
+    if protocol:
+        environ["PINGSTATE_PROTOCOL"] = protocol
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    assert caught.value.problems == ["PINGSTATE_STARTTLS: requires PINGSTATE_PROTOCOL=tls"]
+
+
+@pytest.mark.parametrize("check", ["banner_contains:+PONG", "open:0.5", "not:banner_matches:^-ERR"])
+def test_a_tls_check_takes_what_a_tcp_check_takes(check):
+    environ = {"PINGSTATE_PROTOCOL": "tls", "PINGSTATE_CHECK": check}
+    assert load_settings(environ).settings.check == (check,)
+    with pytest.raises(ConfigurationError, match="not a check for tls"):
+        load_settings(environ | {"PINGSTATE_CHECK": "status:200"})

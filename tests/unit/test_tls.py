@@ -263,7 +263,8 @@ def test_silence_ends_the_wait_in_time_and_leaves_the_deadline():
     quiet.num_tickets = 0
     with stream_to(hold, quiet) as stream:
         stream.wait_for_objection(0.05)
-        assert stream.gettimeout() > 1
+        assert stream.gettimeout() is None
+        assert stream._sock.gettimeout() > 1
     with stream_to(hold, quiet, timeout=1.0) as stream:
         stream.wait_for_objection(TIMEOUT)
         assert not stream._deadline.expired

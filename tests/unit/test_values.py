@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from pingstate import HTTPProbe, Monitor, PingFSM, TCPProbe, probe, threshold_transitions
+from pingstate import (
+    HTTPProbe,
+    Monitor,
+    PingFSM,
+    TCPProbe,
+    TLSProbe,
+    probe,
+    threshold_transitions,
+)
 from pingstate.monitor.schedule import Schedule
 from pingstate.settings import SETTINGS, ConfigurationError, load_settings
 from pingstate.values import InvalidValueError, normalize_host
@@ -34,11 +42,22 @@ def http(name: str) -> dict[str, Door]:
     }
 
 
-def both(name: str) -> dict[str, Door]:
-    return http(name) | {
-        "probe(tcp)": lambda value: probe("tcp", HOST, 1, **{name: value}),
-        "TCPProbe": lambda value: TCPProbe(HOST, 1, **{name: value}),
+def tls(name: str) -> dict[str, Door]:
+    return {
+        "probe(tls)": lambda value: probe("tls", HOST, 1, **{name: value}),
+        "TLSProbe": lambda value: TLSProbe(HOST, 1, **{name: value}),
     }
+
+
+def every(name: str) -> dict[str, Door]:
+    return (
+        http(name)
+        | tls(name)
+        | {
+            "probe(tcp)": lambda value: probe("tcp", HOST, 1, **{name: value}),
+            "TCPProbe": lambda value: TCPProbe(HOST, 1, **{name: value}),
+        }
+    )
 
 
 def monitor(name: str) -> dict[str, Door]:
@@ -76,14 +95,16 @@ NO_HOSTS = same("", "http://x", "x:1", "x/y", "a b", "a\nb", "u@x", "[::1", "::g
 TABLE = {
     "protocol": Row(
         {"probe": lambda value: probe(value, HOST)},
-        same("tcp", "http", "https", "HTTP", "Https"),
+        same("tcp", "tls", "http", "https", "HTTP", "Https", "TLS"),
         same("udp", "", "http ", "tcp4") | {OnlyHere(): 5},
     ),
     "address": Row(
         {
             "probe(tcp)": lambda value: probe("tcp", value),
+            "probe(tls)": lambda value: probe("tls", value),
             "probe(http)": lambda value: probe("http", value),
             "TCPProbe": TCPProbe,
+            "TLSProbe": TLSProbe,
             "HTTPProbe": HTTPProbe,
         },
         HOSTS | same("unix:/run/x.sock", "unix:/" + "x" * 106),
@@ -94,6 +115,7 @@ TABLE = {
             "probe(tcp)": lambda value: probe("tcp", HOST, value),
             "probe(http)": lambda value: probe("http", HOST, value),
             "TCPProbe": lambda value: TCPProbe(HOST, value),
+            "TLSProbe": lambda value: TLSProbe(HOST, value),
             "HTTPProbe": lambda value: HTTPProbe(HOST, value),
         },
         numbers(1, 443, 65535),
@@ -102,6 +124,7 @@ TABLE = {
     "ip_version": Row(
         {
             "probe(tcp)": lambda value: probe("tcp", "db.internal", 1, ip_version=value),
+            "probe(tls)": lambda value: probe("tls", "db.internal", 1, ip_version=value),
             "probe(http)": lambda value: probe("http", "db.internal", 1, ip_version=value),
         },
         numbers(4),  # 6 is none of the default address
@@ -112,7 +135,7 @@ TABLE = {
         same("/", "/healthz?full=1&x=%20", "/a/../b", "/ü", "/\udcff"),
         same("", "x", "/a b", "/a\tb", "/a\r\nX: y", "/#x", "http://x/") | {OnlyHere(): "/\ud800", OnlyHere(): 1},
     ),
-    "timeout": Row(both("timeout"), numbers(0.001, 1, 86400), SECONDS | numbers(86401)),
+    "timeout": Row(every("timeout"), numbers(0.001, 1, 86400), SECONDS | numbers(86401)),
     "method": Row(
         http("method"), same("GET", "head", "M-SEARCH"), same("GE T", "G:T", "GÉT") | {OnlyHere(): 1}
     ),
@@ -146,7 +169,16 @@ TABLE = {
             OnlyHere(): ("a:b", "c"),
         },
     ),
-    "server_name": Row(http("server_name"), HOSTS, NO_HOSTS | same("unix:/x") | {OnlyHere(): 5}),
+    "server_name": Row(
+        http("server_name") | tls("server_name"),
+        HOSTS,
+        NO_HOSTS | same("unix:/x") | {OnlyHere(): 5},
+    ),
+    "starttls": Row(
+        tls("starttls"),
+        same("smtp", "imap", "pop3", "postgres", "ldap", "SMTP"),
+        same("", "http", "smtps", "tls") | {OnlyHere(): True, OnlyHere(): 25},
+    ),
     "max_body_bytes": Row(
         http("max_body_bytes"),
         numbers(0, 1, 16_777_216),
@@ -196,13 +228,14 @@ FROM = ("variable", "file", "flag")
 
 def load(name: str, text: str, source: str, folder: Any) -> Any:
     setting = BY_NAME[name]
+    company = {"PINGSTATE_PROTOCOL": "tls"} if name == "starttls" else {}
     if source == "flag":
-        return load_settings({}, {name: text})
+        return load_settings(company, {name: text})
     if source == "variable":
-        return load_settings({setting.variable: text})
+        return load_settings(company | {setting.variable: text})
     file = folder / "value"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    return load_settings({f"{setting.variable}_FILE": str(file)})
+    return load_settings(company | {f"{setting.variable}_FILE": str(file)})
 
 
 @pytest.mark.parametrize(("name", "text", "value"), GOOD, ids=repr)
