@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import trustme
@@ -38,8 +39,9 @@ class Watched:
 
 @pytest.fixture
 def watched(image: str, server_image: Callable[[str], str], network: Network) -> Iterator[Watched]:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("target").private_key_and_cert_chain_pem.bytes()
+    authority = trustme.CA(organization_name="Small Authority")
+    expires = datetime.now(timezone.utc) + timedelta(days=60)
+    certificate = authority.issue_cert("target", not_after=expires)
     with ExitStack() as stack:
         server = stack.enter_context(
             running_server(
@@ -47,7 +49,7 @@ def watched(image: str, server_image: Callable[[str], str], network: Network) ->
                 network,
                 files={
                     "/etc/nginx/conf.d/tls.conf": TLS_SITE,
-                    "/etc/nginx/target.pem": certificate,
+                    "/etc/nginx/target.pem": certificate.private_key_and_cert_chain_pem.bytes(),
                 },
             )
         )
@@ -85,7 +87,7 @@ def test_person_sees_a_target_stop_and_start(
     silent = look(watched.url, java_script_enabled=False)
     for one in (page, dark, silent):
         shows(one, "up")
-    expect(page.locator("#certificate")).to_contain_text(re.compile(r"expires in \d+ d"))
+    expect(page.locator("#certificate")).to_contain_text(re.compile(r"expires in 59 d 23 h"))
     marks = page.locator("#strip [role=option]")
     expect(marks).to_have_count(40)
 
@@ -97,6 +99,11 @@ def test_person_sees_a_target_stop_and_start(
     expect(page.locator("#changes li").first).to_contain_text("degraded → down")
     expect(page.locator("#changes li").nth(1)).to_contain_text("up → degraded")
     expect(page.locator("#spoken")).to_have_text(re.compile("^down: "))
+    expect(marks.nth(-8).locator("i")).to_have_class("fail")
+    picture = page.screenshot()
+    assert struct.unpack(">II", picture[16:24]) == tuple(DESKTOP.values())
+    if request.config.getoption("--record-screenshot"):
+        PICTURE.write_bytes(picture)
     marks.last.hover()
     expect(page.locator("#readout")).to_have_text(
         re.compile(r"^\d\d:\d\d:\d\d · failed · .*(dns|connect)")
@@ -116,10 +123,6 @@ def test_person_sees_a_target_stop_and_start(
     expect(page.locator("#strip .fail").first).to_be_attached()
     for one in (page, dark):
         assert complaints_of_axe(one) == []
-    picture = page.screenshot()
-    if request.config.getoption("--record-screenshot"):
-        PICTURE.write_bytes(picture)
-    assert struct.unpack(">II", picture[16:24]) == tuple(DESKTOP.values())
 
 
 def test_person_sees_that_the_sidecar_hangs_and_comes_back(watched: Watched, look) -> None:
