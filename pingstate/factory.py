@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pingstate.imports import load
+from pingstate.imports import import_from_string
 from pingstate.monitor.fsm import threshold_transitions
 from pingstate.monitor.monitor import Monitor
 from pingstate.monitor.notifier import TransitionCallback
@@ -14,10 +14,10 @@ from pingstate.settings import PREFIX, ConfigurationError, Settings
 from pingstate.text import describe
 
 
-def monitor_of(settings: Settings, on_transition: TransitionCallback | None = None) -> Monitor:
+def create_monitor(settings: Settings, on_transition: TransitionCallback | None = None) -> Monitor:
     """A Monitor as the settings say, not started. Raises ConfigurationError."""
     return Monitor(
-        probe_of(settings),
+        create_probe(settings),
         interval=settings.interval,
         transitions=threshold_transitions(settings.failure_threshold, settings.success_threshold),
         fast_interval=settings.fast_interval,
@@ -28,7 +28,7 @@ def monitor_of(settings: Settings, on_transition: TransitionCallback | None = No
     )
 
 
-def probe_of(settings: Settings) -> Probe:
+def create_probe(settings: Settings) -> Probe:
     """The probe that the settings name. Raises ConfigurationError."""
     if settings.probe is not None:
         return _custom(settings.probe)
@@ -69,7 +69,7 @@ def probe_of(settings: Settings) -> Probe:
 
 
 def _custom(path: str) -> Probe:
-    found = load(path)
+    found = import_from_string(path)
     try:
         made = found if not isinstance(found, type) and hasattr(found, "check") else found()
     except (Exception, SystemExit) as exc:

@@ -8,7 +8,7 @@ from typing import Any
 from pingstate.text import describe
 
 
-def load(path: str) -> Any:
+def import_from_string(path: str) -> Any:
     """The object behind `module:attribute`, imported. Raises ValueError when there is none."""
     name, _, attribute = path.partition(":")
     if not name or not attribute:

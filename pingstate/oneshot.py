@@ -12,7 +12,7 @@ import time
 import traceback
 from dataclasses import replace
 
-from pingstate.factory import monitor_of, probe_of
+from pingstate.factory import create_monitor, create_probe
 from pingstate.monitor.monitor import Monitor
 from pingstate.probes.base import ProbeResult
 from pingstate.settings import LoadedSettings, Settings
@@ -36,7 +36,7 @@ def check_here(loaded: LoadedSettings) -> int:
 
 
 def _check_once(settings: Settings) -> int:
-    monitor = monitor_of(settings)
+    monitor = create_monitor(settings)
     try:
         result = monitor.check_now()
     except Exception as exc:  # noqa: BLE001  # our own: what a custom probe raises is a result
@@ -51,7 +51,7 @@ def _wait(loaded: LoadedSettings) -> int:
     settings = _pace(loaded)
     seconds = settings.wait or 0.0
     changes: queue.SimpleQueue[tuple[str, str, ProbeResult]] = queue.SimpleQueue()
-    monitor = monitor_of(settings, on_transition=lambda *change: changes.put(change))
+    monitor = create_monitor(settings, on_transition=lambda *change: changes.put(change))
     ready = " or ".join(settings.ready_states)
     if sys.stderr.isatty():
         print(f"waiting {seconds:g} s for {monitor.name} to be {ready}", file=sys.stderr)
@@ -90,7 +90,7 @@ def _pace(loaded: LoadedSettings) -> Settings:
         # Nobody else's checks are to be spread.
         jitter=0.0,
     )
-    if settings.probe is None and getattr(probe_of(settings), "timeout", 0.0) >= seconds:
+    if settings.probe is None and getattr(create_probe(settings), "timeout", 0.0) >= seconds:
         # So that the last check ends before the time is over, and its reason can be told.
         settings = replace(settings, timeout=seconds * 0.9)
     return settings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from pingstate.imports import load
+from pingstate.imports import import_from_string
 from pingstate.probes.conditions import CallCondition, Check, Condition, ContentCondition
 
 # Each word with its parser, which is imported when it is needed, and with its form.
@@ -71,7 +71,7 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
         raise ValueError(_describe_unknown(protocol, text, words))
     if word == "call":
         try:
-            return CallCondition(_require_callable(load(rest)))
+            return CallCondition(_require_callable(import_from_string(rest)))
         except ValueError as exc:
             raise ValueError(f"{text!r}: {exc}") from exc
     module, function, _ = words[word]

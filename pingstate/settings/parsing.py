@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pingstate.imports import load
+from pingstate.imports import import_from_string
 from pingstate.text import one_line
 from pingstate.values import (
     PROTOCOLS,
@@ -162,7 +162,7 @@ def key_pair_problem(certificate: str, key: str | None) -> str | None:
 def importable(text: str) -> str:
     """The `module:attribute` of an object that can be imported."""
     try:
-        load(text)
+        import_from_string(text)
     except ValueError as exc:
         reason = str(exc).partition(" can't be loaded: ")[2] or exc
         raise InvalidValueError("", text, f"importable as module:attribute ({reason})") from None

@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from pingstate import logs
-from pingstate.factory import monitor_of
+from pingstate.factory import create_monitor
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
 from pingstate.web.listeners import create_listeners
@@ -51,7 +51,7 @@ def create_app_from(loaded: LoadedSettings, *, start: bool = True) -> Flask:
 
     They are in `extensions["pingstate.settings"]`. Raises ConfigurationError.
     """
-    monitor = monitor_of(loaded.settings)
+    monitor = create_monitor(loaded.settings)
     logs.configure(loaded.settings, own_process=gunicorn_role() is not None)
     for warning in loaded.warnings:
         log.warning("%s", warning)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from pingstate.factory import probe_of
+from pingstate.factory import create_probe
 from pingstate.monitor.handover import Handover
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import Settings
@@ -34,7 +34,7 @@ def _start_after_fork() -> None:
         monitor, settings = preloaded
         if settings.probe is not None:
             # What a probe of the user's began before the fork, a thread, a connection, is not here.
-            monitor.probe = probe_of(settings)
+            monitor.probe = create_probe(settings)
         monitor.start()
 
 
