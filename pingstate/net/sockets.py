@@ -79,9 +79,10 @@ class DeadlineSocket(socket.socket):
         self._apply_timeout()
         return super().recvmsg_into(*args)
 
-    def send(self, *args: Any) -> int:
+    def send(self, *args: Any, **options: Any) -> int:
         self._apply_timeout()
-        return super().send(*args)
+        # Under gevent, sendall() comes here with a timeout of its own.
+        return super().send(*args, **options)
 
     def sendall(self, *args: Any) -> None:
         self._apply_timeout()

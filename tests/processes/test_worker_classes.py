@@ -1,0 +1,44 @@
+"""A gunicorn that the user starts, with each of gunicorn's own workers."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from tests.support.client import free_port
+from tests.support.waiting import wait_until
+
+WORKERS = ["sync", "gthread", "gevent", "tornado"]
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
+@pytest.mark.parametrize("worker", WORKERS)
+def test_probe_works_and_a_target_that_hangs_holds_up_no_answer(worker, preload, sidecar, target):
+    port = free_port()
+    one = sidecar(
+        command=[
+            sys.executable, "-m", "gunicorn", "--worker-class", worker, *preload,
+            "--bind", f"127.0.0.1:{port}", "pingstate:create_app()",
+        ],
+        PINGSTATE_API_PORT=str(port),
+        PINGSTATE_ADDRESS="localhost",
+        PINGSTATE_PROTOCOL="http",
+        PINGSTATE_PORT=str(target.port),
+        PINGSTATE_INTERVAL="0.1",
+        PINGSTATE_TIMEOUT="3",
+    )  # fmt: skip
+    one.wait_for_state("up")
+    target.hold.clear()
+    asked = len(target.requests)
+    wait_until(lambda: len(target.requests) > asked)
+    began = time.monotonic()
+    for _ in range(20):
+        assert one.get("/livez") == (200, "alive")
+    assert time.monotonic() - began < 2.5
+    wait_until(lambda: one.status()["last_phase"] == "timeout")
+    target.hold.set()
+    one.wait_for_state("up")
+    assert "internal error" not in one.output
+    assert one.stop() == 0
