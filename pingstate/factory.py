@@ -74,7 +74,7 @@ def _custom(path: str) -> Probe:
         made = found if not isinstance(found, type) and hasattr(found, "check") else found()
     except (Exception, SystemExit) as exc:
         raise ConfigurationError(
-            [f"{PREFIX}PROBE: {path!r} can't be made without arguments: {describe(exc)}"]
+            [f"{PREFIX}PROBE: {path!r} cannot be created without arguments: {describe(exc)}"]
         ) from exc
     if not isinstance(made, Probe):
         raise ConfigurationError(

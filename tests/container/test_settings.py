@@ -86,6 +86,9 @@ FILES = {
     "/client.pem": CLIENT.cert_chain_pems[0].bytes(),
     "/client.key": CLIENT.private_key_pem.bytes(),
     "/password": b"probe:open sesame\n",
+    # As editors of another system save it.
+    "/password-with-mark": b"\xef\xbb\xbfprobe:open sesame\r\n",
+    "/let-me-in": b"X-Probe: let me in\n",
     "/probes/mine.py": (
         b"def is_plain(answer):\n"
         b"    return answer.body == b'plain\\n', 'mine'\n"
@@ -146,6 +149,18 @@ UP = {
     "host header among two": http("/named", header="X-Other: 1\nHost: named.test"),
     "basic auth": http("/basic", basic_auth="probe:open sesame"),
     "basic auth from a file": http("/basic", basic_auth_file="/password"),
+    "basic auth from a file with a byte order mark": http(
+        "/basic", basic_auth_file="/password-with-mark"
+    ),
+    "lines of their own": http(
+        "/header",
+        header="X-Other: 1",
+        header_2_file="/let-me-in",
+        check_10="status:200-299",
+        check_2="not:body_contains:nothing",
+    ),
+    "empty variables": http("/", method="", header="", basic_auth_file="", ca_file="", check_2=""),
+    "protocol in capitals": {**HTTP, "PINGSTATE_PROTOCOL": "HTTP"},
     "redirect followed": http("/moved"),
     "redirect judged": http("/moved", no_follow_redirects="true", check="status:302"),
     "status range": http("/teapot", check="status:200-299,418"),
@@ -189,6 +204,10 @@ DOWN = {
     "more than max body bytes by default": (http("/long", check="body_contains:end"), "'end'"),
     "header check": (http("/", check="header:Content-Type=text/html"), "Content-Type"),
     "one of two checks": (http("/", check="status:200\nbody_contains:other"), "'other'"),
+    "one of two numbered checks": (
+        http("/", check="status:200", check_2="body_contains:other"),
+        "'other'",
+    ),
     "check of my own": (http("/json", check="call:mine:is_plain"), "mine"),
     "unknown authority": ({**HTTPS, "PINGSTATE_CA_FILE": "/stranger.pem"}, "tls"),
     "system's authorities": (without(HTTPS, "PINGSTATE_CA_FILE"), "tls"),
