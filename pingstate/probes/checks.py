@@ -26,6 +26,11 @@ _TCP = {
     "banner_matches": ("pattern_conditions", "parse_matches", "REGEX"),
     "open": ("open_condition", "parse_open", "SECONDS"),
 }
+# How a check may be spelled that is none: with another negation, word or separator.
+_SPELLING = re.compile(
+    r"\s*(not(?=[\s:_-])[\s:_-]*|!\s*)?([A-Za-z][\w-]*)\s*(!?:|!?=+(?!~)|)\s*(.*)",
+    re.DOTALL | re.IGNORECASE,
+)
 _CALL = {"call": ("", "", "module:function")}
 
 
@@ -89,16 +94,18 @@ def _describe_unknown(protocol: str, text: str, words: dict[str, tuple[str, str,
     forms = ", ".join(f"{word}:{form}" for word, (_, _, form) in words.items())
     if text.partition(":")[0] in _HTTP | _TCP and ":" in text:
         return f"{text!r} is not a check for {protocol}, which takes {forms}, not:CHECK"
-    found = re.fullmatch(
-        r"\s*(not(?=[\s:_-])[\s:_-]*|!\s*)?([A-Za-z][\w-]*)\s*[:=]?\s*(.*)", text, re.DOTALL
-    )
-    hint = ""
-    if found:
-        word = found[2].lower().replace("-", "_")
-        for near in difflib.get_close_matches(word, words, 1):
-            suggestion = f"{'not:' if found[1] else ''}{near}:{found[3] or words[near][2]}"
-            hint = f"; did you mean {suggestion!r}?"
-    return f"{text!r} is not a check{hint or f'; expected one of {forms}, not:CHECK'}"
+    found = _SPELLING.fullmatch(text)
+    near = difflib.get_close_matches(found[2].lower().replace("-", "_"), words, 1) if found else []
+    if not found or not near:
+        return f"{text!r} is not a check; expected one of {forms}, not:CHECK"
+    turned = found[1] or "!" in found[3]
+    meant = f"{'not:' if turned else ''}{near[0]}:{found[4] or words[near[0]][2]}"
+    if found[4] and near[0] != "call":
+        try:
+            parse_check(protocol, meant)
+        except ValueError as exc:
+            return f"{text!r} is not a check, and {exc}"
+    return f"{text!r} is not a check; did you mean {meant!r}?"
 
 
 def _require_callable(function: Any) -> Callable[[Any], Any]:

@@ -124,8 +124,8 @@ DOWN = {
 
 
 @pytest.fixture(scope="module")
-def servers(server_image: Callable[[str], str]) -> Iterator[Network]:
-    """A network with an nginx and a Redis, by these names."""
+def servers(image: str, server_image: Callable[[str], str]) -> Iterator[Network]:
+    """A network with an nginx and a Redis, by these names, that answer."""
     files = {
         "/etc/nginx/conf.d/site.conf": SITE,
         "/etc/nginx/target.pem": SERVER,
@@ -136,19 +136,18 @@ def servers(server_image: Callable[[str], str]) -> Iterator[Network]:
         running_server(server_image("nginx"), network, alias="nginx", files=files),
         running_server(server_image("redis"), network, alias="redis"),
     ):
+        for settings in (http("/", "status:200"), tcp("banner_contains:+PONG", send=PING)):
+            waiting = {**settings, "PINGSTATE_WAIT": "60"}
+            code, out, err = run_to_end(image, environment=waiting, network=network)
+            assert code == 0, out + err
         yield network
 
 
 @pytest.fixture
 def once(image: str, servers: Network) -> Callable[[dict[str, str]], tuple[int, str]]:
-    """Wait for the servers, then check once as the environment says: exit code and line."""
+    """Check once, as the environment says; return the exit code and the line."""
 
     def run(environment: dict[str, str]) -> tuple[int, str]:
-        place = {k: v for k, v in environment.items() if k.endswith(("_ADDRESS", "_PORT"))}
-        code, _, err = run_to_end(
-            image, environment={**place, "PINGSTATE_WAIT": "60"}, network=servers
-        )
-        assert code == 0, err
         code, out, err = run_to_end(
             image,
             environment={**environment, "PINGSTATE_ONCE": "true"},
