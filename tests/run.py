@@ -95,7 +95,7 @@ def demo() -> None:
     say("starting it again")
     compose("start", "target")
     follow("up")
-    say(f"it goes on: `curl {url}/` asks it, `docker compose down` ends it")
+    say(f"it goes on: look at {url}/ in a browser, `docker compose down` ends it")
 
 
 def needs_engine(pytest_arguments: list[str]) -> bool:

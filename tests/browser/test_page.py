@@ -87,6 +87,28 @@ def test_all_numbers_of_the_snapshot_are_there(desk, look):
     )
 
 
+def test_server_and_script_say_the_same(desk, look):
+    api = desk(slow_ms=100, interval=30)
+    expires = time.time() - 3 * 86400 - 100
+    certificate = Certificate(expires=expires, subject="target.test", issuer="Small Authority")
+    for latency in (0.0432, 4.26, 1234.6):
+        api.passes(latency, trace=Trace(certificate=certificate), detail=f"HTTP 200 in {latency}")
+        pages = [look(api.url), look(api.url, java_script_enabled=False)]
+        expect(pages[0].locator("#changes")).to_have_attribute("data-of", re.compile("unknown"))
+        for place in (
+            "#target",
+            "#word",
+            ".latency",
+            "#detail",
+            "dl",
+            "#rhythm",
+            "#certificate p >> nth=0",
+        ):
+            said, before = (page.locator(place).inner_text() for page in pages)
+            assert said == before, place
+        assert pages[0].title() == pages[1].title()
+
+
 def test_time_in_state_and_age_go_on_between_checks(desk, look):
     api = desk()
     api.passes()

@@ -89,6 +89,7 @@ def test_wheel_holds_the_unit_the_types_and_nothing_else(tmp_path):
         metadata = next(name for name in names if name.endswith("METADATA"))
         assert "License-Expression: MIT" in archive.read(metadata).decode()
     assert "pingstate/pingstate.service" in names
+    assert {f"pingstate/web/static/page.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert "pingstate/py.typed" in names
     assert all(name.startswith("pingstate") for name in names)
 

@@ -316,9 +316,9 @@ const drawChart = () => {
     if (check.event === "fail") draw("path", { class: "cross", d: `M${cx - 4} ${cy - 4}l8 8m0-8l-8 8` });
     else draw("circle", { class: "dot", cx, cy, r: slot > 14 ? 3.5 : 2 });
   });
-  draw("text", { x: x(0) - slot / 2, y: height - 4 }, clock(new Date(shown[0].ts * 1000)));
-  if (shown.length > 6) {
-    draw("text", { x: width, y: height - 4, "text-anchor": "end" }, clock(new Date(shown.at(-1).ts * 1000)));
+  draw("text", { x: width, y: height - 4, "text-anchor": "end" }, clock(new Date(shown.at(-1).ts * 1000)));
+  if (shown.length > LEAST_SLOTS / 2) {
+    draw("text", { x: x(0) - slot / 2, y: height - 4 }, clock(new Date(shown[0].ts * 1000)));
   }
   const values = passed.map((check) => check.latency_ms);
   chart.ariaLabel = values.length
