@@ -12,7 +12,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
-from pingstate.settings import SETTINGS, load_settings
+from pingstate.settings import SETTINGS, ConfigurationError, load_settings
 from tests.kubernetes.manifests import (
     COMPONENT,
     K8S,
@@ -185,6 +185,47 @@ def test_every_setting_has_an_annotation_or_a_reason_why_not(tmp_path: Path) -> 
         if setting.name not in NOT_ANNOTATED
     }
     assert NOT_ANNOTATED.keys() < {setting.name for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("shape", [one for one in SHAPES if one != "several-containers"])
+def test_an_annotation_that_is_missing_leaves_the_default(tmp_path: Path, shape: str) -> None:
+    (result,) = put_sidecars(tmp_path, app(shape))
+    template, first = sidecar(result)
+    variables = environment([], template, first)
+    given = {name: text for name, text in variables.items() if text}
+    assert load_settings(variables).settings == load_settings(given).settings
+    assert load_settings(variables).warnings == ()
+
+
+def test_a_missing_address_is_a_clear_error_and_never_the_default(tmp_path: Path) -> None:
+    workload = app("plain")
+    del workload["spec"]["template"]["metadata"]["annotations"]
+    (result,) = put_sidecars(tmp_path, workload)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environment([], *sidecar(result)))
+    (problem,) = caught.value.problems
+    assert problem.startswith("PINGSTATE_ADDRESS: ")
+    # Where a person looks first: the Pod's own status says it.
+    assert sidecar(result)[1]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_config_map_says_what_is_not_annotated_by_files_and_by_numbered_lines(
+    tmp_path: Path,
+) -> None:
+    workload = app("init-containers")
+    del workload["spec"]["template"]["metadata"]["annotations"]["pingstate/path"]
+    secret = tmp_path / "path"
+    secret.write_text("/health?token=s3cr3t\n")
+    config: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "pingstate-sidecar"},
+        "data": {"PINGSTATE_PATH_FILE": str(secret), "PINGSTATE_CHECK_2": "header:ETag"},
+    }
+    (result,) = put_sidecars(tmp_path, workload)
+    settings = load_settings(environment([config], *sidecar(result))).settings
+    assert settings.path == "/health?token=s3cr3t"
+    assert settings.check == ("status:200", "json:/status=ok", "header:ETag")
 
 
 @pytest.mark.parametrize("label", [None, "ready", ""])
