@@ -18,6 +18,7 @@ class Attempt:
     """
 
     deadline: Deadline
+    is_http: bool = False
     ip_protocol: int | None = None
     redirects: int = 0
     status: int | None = None
@@ -26,10 +27,12 @@ class Attempt:
     tls_version: str | None = None
     certificate: Certificate | None = None
     earliest_expiry: float | None = None
+    verified_chain_expiry: float | None = None
     hop: str = ""
     secrets: list[str] = field(default_factory=list)
 
     def forget_answer(self) -> None:
         """Forget what an earlier hop answered: it is not the final answer."""
         self.status = self.version = self.content_length = None
-        self.tls_version = self.certificate = self.earliest_expiry = None
+        self.tls_version = self.certificate = None
+        self.earliest_expiry = self.verified_chain_expiry = None

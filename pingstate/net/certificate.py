@@ -28,7 +28,7 @@ class Certificate:
     issuer: str
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def read_certificate(der: bytes) -> Certificate | None:
     """The fields of one X.509 certificate, None where the bytes are not one. Never raises."""
     try:

@@ -236,13 +236,23 @@ class TLSStream:
     @property
     def chain(self) -> list[bytes]:
         """The certificates that the peer presented, its own first, as DER."""
-        if hasattr(self._tls, "get_unverified_chain"):
-            return list(self._tls.get_unverified_chain())
+        return self._get_chain("get_unverified_chain") or [self._tls.getpeercert(True) or b""]
+
+    @property
+    def verified_chain(self) -> list[bytes]:
+        """The certificates from the peer's to the one that is trusted, as DER; [] unverified."""
+        if self._tls.context.verify_mode == ssl.CERT_NONE:
+            return []
+        return self._get_chain("get_verified_chain")
+
+    def _get_chain(self, method: str) -> list[bytes]:
+        if hasattr(self._tls, method):
+            return list(getattr(self._tls, method)())
         # Before Python 3.13 it is there, but not spoken of.
         inner: Any = getattr(self._tls, "_sslobj", None)
-        if hasattr(inner, "get_unverified_chain"):
-            return [one.public_bytes(_DER) for one in inner.get_unverified_chain() or ()]
-        return [self._tls.getpeercert(True) or b""]
+        if hasattr(inner, method):
+            return [one.public_bytes(_DER) for one in getattr(inner, method)() or ()]
+        return []
 
 
 def _create_server_hostname(name: str) -> bytes:

@@ -7,13 +7,13 @@ import os
 import re
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.certificate import read_certificate
+from pingstate.net.certificate import Certificate, read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_tls_error
 from pingstate.net.sockets import DeadlineSocket
@@ -158,7 +158,13 @@ class ClientTLS:
 def _note_certificates(tls: TLSStream, attempt: Attempt) -> None:
     certificates = [read_certificate(der) for der in tls.chain]
     attempt.certificate = certificates[0] if certificates else None
-    attempt.earliest_expiry = min((one.expires for one in certificates if one), default=None)
+    attempt.earliest_expiry = _earliest_expiry(certificates)
+    verified = [read_certificate(der) for der in tls.verified_chain]
+    attempt.verified_chain_expiry = _earliest_expiry(verified)
+
+
+def _earliest_expiry(certificates: Iterable[Certificate | None]) -> float | None:
+    return min((one.expires for one in certificates if one), default=None)
 
 
 def load_authorities(context: ssl.SSLContext, path: str, name: str = "ca_file") -> None:

@@ -28,8 +28,9 @@ class Trace:
     `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
     `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
     `tls_version` and `certificate` of its TLS handshake; `earliest_expiry`, in seconds since 1970,
-    is that of all the certificates that were presented there. `failed_due_to_regex` says that a
-    pattern of the check decided that it failed.
+    is that of all the certificates that were presented there, and `verified_chain_expiry` that of
+    those from the target's to the one that is trusted. `failed_due_to_regex` says that a pattern
+    of the check decided that it failed, `is_http` that it spoke HTTP.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -42,6 +43,8 @@ class Trace:
     certificate: Certificate | None = None
     earliest_expiry: float | None = None
     failed_due_to_regex: bool = False
+    verified_chain_expiry: float | None = None
+    is_http: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def _create_trace(attempt: Attempt, *, failed_due_to_regex: bool) -> Trace:
         certificate=attempt.certificate,
         earliest_expiry=attempt.earliest_expiry,
         failed_due_to_regex=failed_due_to_regex,
+        verified_chain_expiry=attempt.verified_chain_expiry,
+        is_http=attempt.is_http,
     )
 
 

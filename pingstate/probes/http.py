@@ -137,6 +137,7 @@ class HTTPProbe:
         return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
+        attempt.is_http = True
         hop, jar = self._hop, None
         while True:
             with open_response(hop, self._tls, attempt) as answer:

@@ -48,9 +48,11 @@ class Metrics:
         trace = stats.last.trace if stats.last else None
         if trace is not None:
             yield from _network(trace)
-            if self._monitor.name.startswith(("http://", "https://")):
+            if trace.is_http:
                 yield from _http(trace)
         yield from _verdict(stats)
+        target = {(self._monitor.name,): 1.0}
+        yield _labelled("pingstate_target_info", "What is probed", ["target"], target)
 
 
 def _last_check(stats: Stats) -> Iterator[Metric]:
@@ -65,6 +67,11 @@ def _last_check(stats: Stats) -> Iterator[Metric]:
 def _network(trace: Trace) -> Iterator[Metric]:
     dns = trace.seconds.get("dns", 0.0)
     yield _gauge("probe_dns_lookup_time_seconds", "Time of the last check's name resolution", dns)
+    yield _gauge(
+        "probe_failed_due_to_regex",
+        "Whether a pattern of the last check decided that it failed",
+        trace.failed_due_to_regex,
+    )
     if trace.ip_protocol is not None:
         yield _gauge("probe_ip_protocol", "IP version of the last check", trace.ip_protocol)
     if trace.earliest_expiry is not None:
@@ -72,6 +79,12 @@ def _network(trace: Trace) -> Iterator[Metric]:
             "probe_ssl_earliest_cert_expiry",
             "Unix time at which the first of the presented certificates expires",
             trace.earliest_expiry,
+        )
+    if trace.verified_chain_expiry is not None:
+        yield _gauge(
+            "probe_ssl_last_chain_expiry_timestamp_seconds",
+            "Unix time at which the first certificate of the verified chain expires",
+            trace.verified_chain_expiry,
         )
     if trace.tls_version:
         versions = {(trace.tls_version,): 1.0}

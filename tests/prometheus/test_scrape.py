@@ -31,7 +31,11 @@ from tests.support.waiting import wait_until
 
 SECONDS = 60.0
 ONLY_OF_HTTP = {name for name in METRICS if name.startswith("probe_http_")}
-ONLY_OF_TLS = {"probe_ssl_earliest_cert_expiry", "probe_tls_version_info"}
+ONLY_OF_TLS = {
+    "probe_ssl_earliest_cert_expiry",
+    "probe_ssl_last_chain_expiry_timestamp_seconds",
+    "probe_tls_version_info",
+}
 
 
 def fetch(url: str) -> bytes:
