@@ -160,16 +160,20 @@ def _drop_gunicorn_variables() -> list[str]:
 
 
 def _config_lines(loaded: LoadedSettings) -> list[str]:
-    rows = []
-    for setting in SETTINGS:
-        value = getattr(loaded.settings, setting.name)
-        source = loaded.sources[setting.name]
-        if isinstance(value, tuple):
-            text = (", " if setting.name == "ready_states" else " and ").join(map(str, value))
-        elif value is None:
-            text = ""
-        else:
-            text = str(value or "").lower() if isinstance(value, bool) else str(value)
-        rows.append((setting.variable, setting.redact(text) if value else text or "-", source))
-    width = max(len(name) for name, _, _ in rows)
-    return [f"{name:<{width}}  {text}  ({source})" for name, text, source in rows]
+    width = max(len(setting.variable) for setting in SETTINGS)
+    return [
+        f"{setting.variable:<{width}}  {_shown_value(setting, loaded)}  "
+        f"({loaded.sources[setting.name]})"
+        for setting in SETTINGS
+    ]
+
+
+def _shown_value(setting: Setting, loaded: LoadedSettings) -> str:
+    if loaded.sources[setting.name] == "default":
+        return setting.default_text.replace("`", "")
+    value = getattr(loaded.settings, setting.name)
+    if setting.is_switch:
+        return "on" if value else "off"
+    if setting.repeatable:
+        return " and ".join(setting.redact(str(one)) for one in value)
+    return setting.redact(", ".join(value) if isinstance(value, tuple) else str(value))

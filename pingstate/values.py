@@ -236,9 +236,9 @@ def validate_header(field: str, value: str, name: str = "header") -> tuple[str, 
     The value may be a secret: no message has it.
     """
     if not isinstance(field, str) or not TOKEN.fullmatch(field):
-        raise InvalidValueError(name, field, "a header's name")
+        raise InvalidValueError(name, field, "a valid header name")
     if not isinstance(value, str) or re.search("[\0\r\n]", value) or _utf8(value) is None:
-        expected = "a header's value, without line breaks and NUL"
+        expected = "a header value without line breaks and NUL"
         raise InvalidValueError(f"{name} {field}", value, expected, secret=True)
     return field, value.strip(" \t")
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pingstate.probes.checks import parse_check
 from pingstate.settings.declarations import PREFIX, SETTINGS, Setting, Settings
 from pingstate.settings.parsing import key_pair_problem
+from pingstate.text import one_line
 from pingstate.values import DEFAULT_TIMEOUTS, InvalidValueError, validate_ip_version
 
 
@@ -74,7 +75,7 @@ def load_settings(
     problems += _cross_check(values, lines)
     unknown, warnings = _unknown_variables(own) if only is None else ([], [])
     if problems or unknown:
-        raise ConfigurationError(problems + unknown)
+        raise ConfigurationError([one_line(problem, 1000) for problem in problems + unknown])
     sources = {name: _join_sources(texts) or "default" for name, texts in lines.items()}
     notes: tuple[str, ...] = ()
     if links:

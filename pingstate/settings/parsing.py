@@ -117,7 +117,8 @@ def header(text: str) -> tuple[str, str]:
     try:
         return validate_header(name.rstrip(" \t") if colon else "", value)
     except InvalidValueError as exc:
-        raise InvalidValueError("", text, f"'Name: value' ({exc.expected})") from None
+        expected = f"'Name: value' with {exc.expected}"
+        raise InvalidValueError("", text, expected, secret=True) from None
 
 
 def user_password(text: str) -> tuple[str, str]:

@@ -178,6 +178,11 @@ def test_print_config_shows_values_and_sources_but_no_secret(tmp_path):
     assert rows["PINGSTATE_BASIC_AUTH"] == "***  (PINGSTATE_BASIC_AUTH_FILE)"
     assert rows["PINGSTATE_HEADER"] == "***  (PINGSTATE_HEADER)"
     assert rows["PINGSTATE_PATH"] == "/  (default)"
+    assert rows["PINGSTATE_NO_VERIFY_TLS"] == "off  (default)"
+    for setting in SETTINGS:
+        if rows[setting.variable].endswith("  (default)"):
+            text = setting.default_text.replace("`", "")
+            assert rows[setting.variable] == f"{text}  (default)"
     assert "hunter2" not in ended.stdout + ended.stderr
     assert "t0ken" not in ended.stdout + ended.stderr
 

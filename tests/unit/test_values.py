@@ -281,7 +281,7 @@ def test_a_message_names_the_argument_and_shows_no_secret():
         ({"port": 0}, "port: 0 is not a whole number from 1 to 65535"),
         ({"server_name": "a b"}, "server_name: 'a b' is not a host name or an IP address, without"),
         ({"max_body_bytes": -1}, "max_body_bytes: -1 is not a whole number from 0 to 16777216"),
-        ({"headers": {"X": "hunter2\n"}}, r"header X: \*\*\* is not a header's value"),
+        ({"headers": {"X": "hunter2\n"}}, r"header X: \*\*\* is not a header value"),
         ({"basic_auth": ("u", "hunter2\n")}, r"basic_auth: \*\*\* is not user:password"),
     ):
         with pytest.raises(InvalidValueError, match=f"^{message}") as caught:
