@@ -17,10 +17,10 @@ def one_line(text: str, limit: int = 200) -> str:
     return safe if len(safe) <= limit else safe[: limit - 1] + _CUT
 
 
-def excerpt(data: bytes | bytearray | str) -> str:
+def excerpt(data: bytes | bytearray | str, limit: int = 60) -> str:
     """The beginning of remote bytes or text, to be quoted in a detail."""
     head = data[:256]
-    text = one_line(head if isinstance(head, str) else head.decode("utf-8", "replace"), 60)
+    text = one_line(head if isinstance(head, str) else head.decode("utf-8", "replace"), limit)
     # Where it is cut must show: a secret that is cut in two is found by it.
     if len(data) > len(head) and not text.endswith(_CUT):
         text += _CUT

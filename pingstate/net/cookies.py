@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+from itertools import islice
 
 from pingstate.net.urls import URL
 
@@ -49,8 +50,8 @@ class CookieJar:
         self._cookies: dict[tuple[str, str, bool, str], _Cookie] = {}
 
     def store(self, url: URL, lines: Iterable[str]) -> None:
-        """Take the values of the Set-Cookie fields that came from `url` (RFC 6265, 5.3)."""
-        for line in lines:
+        """Take the first 50 values of Set-Cookie that came from `url` (RFC 6265, 5.3)."""
+        for line in islice(lines, MAX_COOKIES):
             cookie, expired = _parse(url, line)
             if cookie is None:
                 continue

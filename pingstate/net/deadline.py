@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Deadline:
@@ -22,6 +24,8 @@ class Deadline:
         self.started = time.monotonic()
         self._ends = self.started + timeout
         self._phase_started = self.started
+        self._stopped: float | None = None
+        self._expired = False
         self._bytes_left: int | None = None
 
     def start_phase(self, phase: str) -> None:
@@ -30,9 +34,30 @@ class Deadline:
         self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._phase_started
         self.phase, self._phase_started = phase, at
 
+    def stop(self, grace: float = 0.0) -> None:
+        """Stop the clock: what is to be known is known, and what follows does not count.
+
+        It may take `grace` seconds, and never longer than the deadline. Stopping again is nothing.
+        """
+        if self._stopped is None:
+            self._expired = self.expired
+            self.start_phase(self.phase)
+            self._stopped = self._phase_started
+            self._ends = min(self._ends, self._stopped + grace)
+
+    @contextmanager
+    def shorten(self, seconds: float) -> Iterator[None]:
+        """End within `seconds` for a while, or when it would have ended anyway."""
+        ends = self._ends
+        self._ends = min(ends, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._ends = ends
+
     def elapsed(self) -> float:
-        """Seconds since the check began."""
-        return time.monotonic() - self.started
+        """Seconds since the check began, until the clock was stopped."""
+        return (self._stopped or time.monotonic()) - self.started
 
     def remaining(self) -> float:
         """Seconds that are left, above 0. Raises TimeoutError when none are."""
@@ -43,8 +68,8 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self._ends
+        """Whether the time is up, or was when the clock was stopped."""
+        return self._expired if self._stopped else time.monotonic() >= self._ends
 
     def limit_bytes(self, count: int) -> None:
         """Set how many more bytes may come off the wire."""

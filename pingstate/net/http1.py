@@ -6,7 +6,7 @@ import http.client
 import os
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.net.fields import parse_content_length, parse_transfer_codings, read_fields
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
@@ -28,6 +29,9 @@ from pingstate.text import excerpt
 
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
 MAX_HEAD_BYTES = 98_304
+# What is read after the verdict, so that the target sees an orderly end and no reset.
+MAX_REST_BYTES = 65_536
+MAX_REST_SECONDS = 0.1
 _MAX_LINE = 65536
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -184,8 +188,8 @@ class _Adapter(HTTPAdapter):
 def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer]:
     """One request over a new connection, and its answer with the body still unread.
 
-    Raises OSError and ValueError, and CheckFailedError for what is no HTTP, also where the body
-    is read.
+    Afterwards the rest of a small answer is read. Raises OSError and ValueError, and
+    CheckFailedError for what is no HTTP, also where the body is read.
     """
     attempt.forget_answer()
     deadline = attempt.deadline
@@ -206,6 +210,7 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
         pool.ConnectionCls = _Connection
         with closing(cast("Answer", _Adapter(pool, hop.url.target).send(hop.request))) as answer:
             yield answer
+            _end_orderly(answer, stream, deadline)
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
         raise CheckFailedError(describe_failure(exc)) from exc
     finally:
@@ -213,3 +218,25 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
         descriptor = sock.detach()
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def read_beginning(answer: Answer, deadline: Deadline) -> bytes:
+    """What has come of a body within 0.1 s, decoded, 1 KiB of it at most. Never raises."""
+    body = b""
+    with (
+        suppress(OSError, ValueError, HTTPError, http.client.HTTPException),
+        deadline.shorten(MAX_REST_SECONDS),
+    ):
+        deadline.limit_bytes(MAX_REST_BYTES)
+        while len(body) < 1024 and (data := answer.read1(1024, decode_content=True)):
+            body += data
+    return body
+
+
+def _end_orderly(answer: Answer, stream: DeadlineSocket | TLSStream, deadline: Deadline) -> None:
+    with suppress(OSError), deadline.shorten(MAX_REST_SECONDS):
+        deadline.limit_bytes(MAX_REST_BYTES)
+        if answer.length_remaining is None or answer.length_remaining <= MAX_REST_BYTES:
+            answer.drain_conn()
+        if isinstance(stream, TLSStream):
+            stream.say_goodbye()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import socket
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from pingstate.net.errors import CheckFailedError
 from pingstate.values import authority, normalize_host, validate_port
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_TARGET_BYTES = 65_536  # more than any server takes
 
 # RFC 3986, appendix B, without the fragment, which is not sent.
 _REFERENCE = re.compile(
     r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL
 )
 _AUTHORITY = re.compile(r"(?:[^\\]*@)?(\[[^\[\]]*:[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{0,9}))?")
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class URL(NamedTuple):
@@ -68,8 +68,8 @@ def join_location(base: URL, location: str) -> URL:
     """Where `location`, read as Latin-1, leads from `base` (RFC 3986, 5.2).
 
     What has no place in a target is percent-encoded. Raises CheckFailedError where the scheme is
-    not http or https, or host or port can't be connected to. The message has nothing else of the
-    location: there may be a secret in it.
+    not http or https, host or port can't be connected to, or the target is longer than 64 KiB.
+    The message has nothing else of the location: there may be a secret in it.
     """
     # RFC 9110 wants ASCII; what comes is often UTF-8.
     text = location.strip(" \t").encode("latin-1").decode("utf-8", "surrogateescape")
@@ -81,7 +81,7 @@ def join_location(base: URL, location: str) -> URL:
             path, query = old_path, mark + old_query if query is None else query
         elif path[0] != "/":
             path = old_path[: old_path.rfind("/") + 1] + path
-        return base._replace(target=encode_target(_remove_dot_segments(path) + (query or "")))
+        return base._replace(target=_create_target(path, query))
     scheme = base.scheme if scheme is None else scheme.lower()
     if scheme not in DEFAULT_PORTS:
         raise CheckFailedError(f"redirected to {scheme[:30]}, not http or https")
@@ -89,14 +89,21 @@ def join_location(base: URL, location: str) -> URL:
         host, port = parse_authority(given or "")
     except ValueError:
         raise CheckFailedError("redirected to no usable host or port") from None
-    target = encode_target(_remove_dot_segments(path or "/") + (query or ""))
-    return URL(scheme, host, port or DEFAULT_PORTS[scheme], target)
+    return URL(scheme, host, port or DEFAULT_PORTS[scheme], _create_target(path or "/", query))
 
 
 def encode_target(target: str) -> str:
     """A request target in ASCII, in which every percent sign begins an encoded byte."""
-    encoded = quote(target, _PRINTABLE, errors="surrogateescape")
-    return re.sub("%(?![0-9A-Fa-f]{2})", "%25", encoded)
+    raw = re.sub(rb"%(?![0-9A-Fa-f]{2})", b"%25", target.encode("utf-8", "surrogateescape"))
+    encoded = re.sub(rb"[^!-~]+", lambda found: b"%" + found[0].hex("%").upper().encode(), raw)
+    return encoded.decode("ascii")
+
+
+def _create_target(path: str, query: str | None) -> str:
+    target = encode_target(_remove_dot_segments(path) + (query or ""))
+    if len(target) > MAX_TARGET_BYTES:
+        raise CheckFailedError(f"redirected to a target of more than {MAX_TARGET_BYTES} bytes")
+    return target
 
 
 def _remove_dot_segments(path: str) -> str:

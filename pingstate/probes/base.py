@@ -120,13 +120,12 @@ def run_check(
         if timed_out or not outcome.own_words:
             where += f" at {attempt.hop}" if attempt.hop else ""
             detail = f"{where}: {detail}".removesuffix(": ")
-    elapsed = deadline.elapsed()
-    deadline.start_phase("done")
+    deadline.stop()
     if attempt.secrets:
         secrets = [*secret_variants(attempt.secrets), *secrets]
     return ProbeResult(
         ok=ok,
-        latency_ms=round(elapsed * 1000, 3),
+        latency_ms=round(deadline.elapsed() * 1000, 3),
         detail=one_line(redact(detail, secrets)),
         phase=phase,
         timeout_phase=timeout_phase,

@@ -21,7 +21,8 @@ class Outcome:
 
     `seen` says what was seen, `expected` what would have been right. `undecided` says that it
     could not be evaluated, which is a failure whichever way round it was asked. `own_words` says
-    that `seen` is a user's, `by_regex` that a regular expression decided.
+    that `seen` is a user's, `by_regex` that a regular expression decided, `by_status` that the
+    status did. `quote` is what the target said about it.
     """
 
     ok: bool
@@ -30,12 +31,15 @@ class Outcome:
     undecided: bool = False
     own_words: bool = False
     by_regex: bool = False
+    by_status: bool = False
+    quote: str = ""
 
     @property
     def detail(self) -> str:
         """One line for people."""
         expected = f"expected {self.expected}" if self.expected and not self.ok else ""
-        return ", ".join(filter(None, (self.seen, expected)))
+        detail = ", ".join(filter(None, (self.seen, expected)))
+        return f"{detail}: {self.quote}" if self.quote else detail
 
     def negate(self, check: str) -> Outcome:
         """The outcome of `not:...`, which is `check`."""

@@ -21,14 +21,14 @@ def parse_status(_: str, rest: str) -> HeadCondition:
         )
 
     def evaluate(head: Head) -> Outcome:
-        return Outcome(ok=head.status in statuses, expected=rest)
+        return Outcome(ok=head.status in statuses, expected=rest, by_status=True)
 
     return HeadCondition(evaluate, statuses)
 
 
 def evaluate_any_2xx(head: Head) -> Outcome:
     """What an HTTP answer must be where no condition names a status."""
-    return Outcome(ok=200 <= head.status <= 299, expected="a 2xx")
+    return Outcome(ok=200 <= head.status <= 299, expected="a 2xx", by_status=True)
 
 
 def _parse_statuses(text: str) -> frozenset[int]:

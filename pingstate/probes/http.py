@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.http1 import Answer, Hop, open_response
+from pingstate.net.http1 import MAX_REST_SECONDS, Answer, Hop, open_response, read_beginning
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import DEFAULT_PORTS, URL, encode_target
 from pingstate.probes.base import ProbeResult, run_check, secret_variants
@@ -21,7 +21,7 @@ from pingstate.probes.conditions import (
     HTTPResponseSnapshot,
     Outcome,
 )
-from pingstate.probes.decoding import BodyDecoder
+from pingstate.probes.decoding import BodyDecoder, decode_body
 from pingstate.probes.head_conditions import evaluate_any_2xx
 from pingstate.probes.redirects import MAX_REDIRECTS, REDIRECTS, Redirects
 from pingstate.probes.request import (
@@ -31,6 +31,7 @@ from pingstate.probes.request import (
     split_secrets,
 )
 from pingstate.probes.stream import Content, read_until_decided
+from pingstate.text import excerpt
 from pingstate.values import (
     DEFAULT_TIMEOUTS,
     authority,
@@ -167,8 +168,14 @@ class HTTPProbe:
             raise CheckFailedError(f"HTTP {status} is not a status")
         outcome = self._evaluate(response, url, attempt)
         attempt.deadline.start_phase("check")
+        attempt.deadline.stop(grace=MAX_REST_SECONDS)
         if outcome.own_words:
             return outcome
+        if outcome.by_status and not outcome.ok:
+            # That is where a health endpoint says what is down.
+            body = read_beginning(response, attempt.deadline)
+            said = " ".join(decode_body(body, response.fields.get("Content-Type")).split())
+            outcome = replace(outcome, quote=excerpt(said, 120) if said else "")
         return replace(outcome, seen=", ".join(filter(None, (f"HTTP {status}", outcome.seen))))
 
     def _evaluate(self, response: Answer, url: str, attempt: Attempt) -> Outcome:

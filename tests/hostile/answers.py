@@ -775,6 +775,20 @@ add_redirect("to-a-password-and-a-bad-port", "http://somebody:hunter2@127.0.0.1:
 add_redirect("to-a-password-and-port-99999", "http://somebody:hunter2@127.0.0.1:99999/", REFUSED)
 add_redirect("to-a-password-in-half-an-ipv6-address", "http://somebody:hunter2@[::1/", REFUSED)
 add_redirect("to-a-closed-port", "http://127.0.0.1:1/next", down("connect", soon=True))
+add_redirect("to-backslashes", "\\\\127.0.0.1:1\\next", UP_SOON)
+add_redirect("to-a-backslash-in-the-host", "http://127.0.0.1\\@127.0.0.1:1/next", REFUSED)
+add_redirect("to-bad-percent-signs", "/next%zz%?%%%", UP_SOON)
+add_redirect("to-controls", "/next\x01\x1b[31m\x7f", UP_SOON)
+add_redirect("to-blanks-and-quotes", '/next "a" <b> {{c}} |d|', UP_SOON)
+add_redirect("to-40-kb-of-dots", "/next/" + "../" * 13_000 + "next", UP_SOON)
+add_redirect("to-40-kb-of-slashes", "/next" + "/" * 40_000, UP_SOON)
+add_redirect("to-20-kb-of-non-ascii", "/next?" + "\xff" * 20_000, UP_SOON)
+add_redirect("to-40-kb-of-non-ascii", "/next?" + "\xff" * 40_000, REFUSED)
+add_redirect("to-20-kb-of-quotes-and-non-ascii", "/next?" + '"\xff' * 10_000, UP_SOON)
+add_redirect("to-40-kb-of-colons", "http://127.0.0.1" + ":1" * 20_000 + "/next", REFUSED)
+add_redirect("to-40-kb-of-at-signs", "http://" + "a@" * 20_000 + "127.0.0.1:0/next", REFUSED)
+add_redirect("to-40-kb-of-labels", "http://" + "a." * 20_000 + "/next", REFUSED)
+add_redirect("to-percent-encoded-nothing", "http://%00%ff/next", REFUSED)
 add_redirect("to-a-bad-label", "http://" + "x" * 64 + ".test/next", down("response", "dns"))
 
 
@@ -1186,6 +1200,8 @@ TOLD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "json": (lambda said: sized(as_json(said)), "json:/echo=nobody says this"),
     "no-json": (sized, "json:/echo=nobody says this"),
     "garbage": (lambda said: said + b"\r\n\r\n", "status:200"),
+    "failure": (lambda said: sized(said, status=b"503 No"), "status:200"),
+    "long-failure": (lambda said: sized(said * 40, status=b"503 No"), "status:200"),
 }
 
 # What the echo is the end of, and a form of the secret that is not the same in each quotation.
@@ -1237,9 +1253,7 @@ for charset in (
 
         @answer(
             "Charsets",
-            EITHER
-            if charset == "punycode"
-            else UP_SOON,  # a text encoding to Python, which takes bytes for a word
+            UP_SOON,
             name=f"charset-{shown.replace('/', '_')}-{how}",
             what=f"the charset `{shown}`, checked by its {how}",
             check=check,
@@ -1256,3 +1270,102 @@ def body_is_not_text(peer: Peer) -> None:
     peer.request()
     peer.send(sized(b"pong \xff\xfe\x1b[31m\r\n\0", b"Content-Type: text/plain; charset=utf-8"))
     peer.close()
+
+
+# --- cookies of redirects ----------
+
+JAR = {
+    "thousands": b"".join(b"Set-Cookie: c%d=1\r\n" % number for number in range(4000)),
+    "one-of-60-kb": b"Set-Cookie: a=" + b"x" * 60_000 + b"\r\n",
+    "60-kb-of-attributes": b"Set-Cookie: a=1;" + b"a;" * 30_000 + b"\r\n",
+    "twenty-of-4-kb": b"".join(b"Set-Cookie: c%d=%s\r\n" % (n, b"x" * 4000) for n in range(20)),
+    "controls": b"Set-Cookie: a=\x01\x1b[31m\r\nSet-Cookie: b=1\x00; Path=/\r\n",
+    "a-line-break": b"Set-Cookie: a=1\rX-Injected: 1\r\n",
+    "no-name": b"Set-Cookie: =1\r\nSet-Cookie: ;\r\nSet-Cookie:\r\nSet-Cookie: ===\r\n",
+    "dates": b"".join(
+        b"Set-Cookie: a=1; Expires=%s; Max-Age=%s\r\n" % pair
+        for pair in (
+            (b"9" * 3000, b"9" * 900),
+            (b"31 Feb 99999 99:99:99", b"-"),
+            (b"\xff", b"\xb2"),
+        )
+    ),
+    "domains": b"".join(
+        b"Set-Cookie: a=1; Domain=%s\r\n" % name
+        for name in (b".", b"..", b"1", b"0.0.1", b"\xff", b"*", b"localhost", b"x" * 3000)
+    ),
+    "paths": b"Set-Cookie: a=1; Path=/" + b"/" * 3000 + b"\r\nSet-Cookie: b=1; Path=/%ff\xff\r\n",
+    "utf-8": "Set-Cookie: größe=ü; Path=/\r\n".encode(),
+}
+
+for name, lines in JAR.items():
+
+    @answer(
+        "Cookies",
+        UP,
+        name=f"cookies-{name}",
+        what=f"ten redirects that set cookies, {name.replace('-', ' ')}, then a good answer",
+    )
+    def sets_cookies(peer: Peer, lines: bytes = lines) -> None:
+        request = peer.request()
+        step = int(request.split(b" ")[1][1:] or b"0") if request else 0
+        if b"\nX-Injected" in request or len(request) > 20_000:
+            peer.send(b"HTTP/1.1 500 Injected\r\n\r\n")
+        elif step == 10:
+            return target(peer)
+        else:
+            head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /%d\r\n" % (step + 1)
+            peer.send(head + lines + b"\r\n")
+        return peer.close()
+
+
+# --- what follows a verdict ----------
+
+FAILED = b"HTTP/1.1 503 No\r\n"
+FAILS_SOON = down("check", soon=True, says="HTTP 503")
+
+for form, framing in {
+    "": b"\r\n",
+    "sized": b"Content-Length: 65536\r\n\r\n",
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n",
+    "gzip": b"Content-Encoding: gzip\r\n\r\n",
+}.items():
+    for verdict, head, expected in (("good", OK, UP_SOON), ("failed", FAILED, FAILS_SOON)):
+        for way, send in {
+            "silence": lambda _: None,
+            "a-drip": lambda peer: peer.drip_for_ever(b"1"),
+            "a-flood": lambda peer: peer.flood(b"1" * 65536),
+            "noise": lambda peer: peer.send(noise(5000)),
+            "a-bomb": lambda peer: peer.flood(bomb()),
+        }.items():
+
+            @answer(
+                "After the verdict",
+                expected,
+                name=f"{way}-after-a-{verdict}-head-{form}".rstrip("-"),
+                what=f"{way.replace('-', ' ')} as the {form or 'endless'} body of a {verdict} answer",
+                check="status:200",
+            )
+            def goes_on(
+                peer: Peer,
+                start: bytes = head + framing,
+                send: Callable[[Peer], Any] = send,
+            ) -> None:
+                peer.request()
+                peer.send(start)
+                send(peer)
+                peer.hold()
+
+
+for end in (Peer.close, Peer.cut, Peer.reset):
+
+    @answer(
+        "After the verdict",
+        FAILS_SOON,
+        name=f"{end.__name__}-in-a-failures-body",
+        what=f"`{end.__name__}` in the middle of the body of a failed answer",
+    )
+    def ends_in_failure(peer: Peer, end: Any = end) -> None:
+        peer.request()
+        peer.send(FAILED + b"Content-Length: 1000\r\n\r\nhalf of it")
+        end(peer)

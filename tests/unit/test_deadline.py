@@ -63,3 +63,45 @@ def test_a_new_limit_counts_anew():
     deadline.consume(2)
     with pytest.raises(OSError, match="more bytes came"):
         deadline.consume(1)
+
+
+def test_stopped_clock_counts_nothing_more(clock):
+    deadline = Deadline(10.0)
+    deadline.start_phase("check")
+    clock.now += 2.0
+    deadline.stop(grace=0.1)
+    clock.now += 20.0
+    deadline.stop()
+    assert deadline.elapsed() == 2.0
+    assert not deadline.expired
+    assert deadline.seconds == {"dns": 0.0, "check": 2.0}
+    assert deadline.phase == "check"
+
+
+@pytest.mark.parametrize(("after", "left"), [(2.0, 0.1), (9.95, 0.05)])
+def test_what_follows_a_stop_has_its_grace_and_never_more_than_the_deadline(clock, after, left):
+    deadline = Deadline(10.0)
+    clock.now += after
+    deadline.stop(grace=0.1)
+    assert deadline.remaining() == pytest.approx(left)
+    clock.now += left
+    with pytest.raises(TimeoutError):
+        deadline.remaining()
+    assert not deadline.expired
+
+
+def test_clock_that_is_stopped_late_is_expired(clock):
+    deadline = Deadline(1.0)
+    clock.now += 1.0
+    deadline.stop(grace=5.0)
+    assert deadline.expired
+    with pytest.raises(TimeoutError):
+        deadline.remaining()
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(0.1, 0.1), (50.0, 10.0)])
+def test_shorter_while_ends_early_and_gives_the_time_back(clock, seconds, left):
+    deadline = Deadline(10.0)
+    with deadline.shorten(seconds):
+        assert deadline.remaining() == pytest.approx(left)
+    assert deadline.remaining() == 10.0

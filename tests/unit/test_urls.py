@@ -112,6 +112,13 @@ def test_host_or_port_can_make_a_location_unusable(location):
         join(location)
 
 
+def test_target_is_bounded():
+    assert len(join("/" + "x" * 65_535).target) == 65_536
+    for location in ("/" + "x" * 65_536, "/" + "\u00ff" * 11_000):
+        with pytest.raises(CheckFailedError, match="more than 65536 bytes"):
+            join(location)
+
+
 @given(st.text(st.characters(codec="latin-1"), max_size=60))
 def test_whatever_comes_is_a_url_or_a_failed_check(location):
     try:
