@@ -26,7 +26,7 @@ class Content:
     that came last. `limit_name` is the setting behind the limit, "" for none. `settle_after` is
     for a peer that need not end: the seconds after which what must not come is judged by what has
     come so far. None waits for the end. `remaining()` is what is left of the check's deadline.
-    `parsed` is for a condition to keep what it has parsed, for others.
+    `parsed` is the document of text that a condition has parsed, kept for others.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Content:
         self.parsed: tuple[Any] | None = None
         self._decoder = decoder
         self._limit = f"{limit} bytes" + (f" ({limit_name})" if limit_name else "")
-        self._settle_after = settle_after
+        self.settle_after = settle_after
         self._settled = False
         self._pieces: list[str] = []
         self._started = time.monotonic()
@@ -84,11 +84,6 @@ class Content:
             return f"{self.extent}: {quoted}"
         return f"{quoted} so far" if self._settled else quoted
 
-    @property
-    def settles_after(self) -> float | None:
-        """Seconds after which absence is judged by what has come; None while that is not known."""
-        return self._settle_after if self.data else None
-
     def settle(self) -> None:
         """Take what has come so far for all."""
         self._settled = True
@@ -117,21 +112,20 @@ class _Evaluations:
     def patience(self, content: Content) -> float | None:
         """Seconds from the start of the reading after which to ask again; None waits for more."""
         times = [one.patience for one, _ in self.waiting if one.patience is not None]
-        if self._only_negated() and content.settles_after is not None:
-            times.append(content.settles_after)
+        if content.settle_after is not None and content.data and self._only_negated():
+            times.append(content.settle_after)
         return min(times, default=None)
 
     def settled(self, content: Content) -> bool:
         """Whether what must not come can be judged by what has come.
 
-        That is once all that must come has come, and without such, when the time for it is over.
+        That is once all that must come has come; without such, once the time for it is over, if
+        anything has come at all.
         """
-        after = content.settles_after
-        return (
-            after is not None
-            and self._only_negated()
-            and (self._any_wanted or content.elapsed() >= after)
-        )
+        if content.complete or content.settle_after is None or not self._only_negated():
+            return False
+        over = bool(content.data) and content.elapsed() >= content.settle_after
+        return self._any_wanted or over
 
     def _only_negated(self) -> bool:
         return bool(self.waiting) and all(one.negated for one, _ in self.waiting)
@@ -167,7 +161,7 @@ def read_until_decided(
             content.feed(data, complete=not data)
         if not evaluations.evaluate(content):
             break
-        if evaluations.settled(content) and not content.complete:
+        if evaluations.settled(content):
             content.settle()
             if not evaluations.evaluate(content):
                 break

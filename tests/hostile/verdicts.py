@@ -156,39 +156,39 @@ def stays_open(peer: Peer) -> None:
     peer.hold()
 
 
-@tcp({"tcp": FAILS}, check="open:0.1")
+@tcp({"tcp": FAILS}, check="open:0.9")
 def closes_at_once(peer: Peer) -> None:
     """accepts and closes"""
     peer.close()
 
 
-@tcp({"tcp": down("response", "connect", soon=True)}, check="open:0.1")
+@tcp({"tcp": down("response", "connect", soon=True)}, check="open:0.9")
 def resets_at_once(peer: Peer) -> None:
     """accepts and resets"""
     peer.reset()
 
 
-@tcp({"tcp": FAILS}, check="open:0.15")
+@tcp({"tcp": FAILS}, check="open:0.9")
 def closes_after_a_while(peer: Peer) -> None:
     """accepts and closes shortly before it was open for long enough"""
     peer.stop.wait(0.05)
     peer.close()
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.15")
+@tcp({"tcp": UP_SOON}, check="open:0.9")
 def speaks_and_closes(peer: Peer) -> None:
     """says one byte and closes"""
     peer.send(b"x")
     peer.close()
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.15")
+@tcp({"tcp": UP_SOON}, check="open:0.9")
 def drips_while_open(peer: Peer) -> None:
     """says a byte at a time, for ever"""
     peer.drip_for_ever(b"x")
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.15")
+@tcp({"tcp": UP_SOON}, check="open:0.9")
 def floods_while_open(peer: Peer) -> None:
     """says more than anyone reads"""
     peer.flood(b"x")

@@ -100,6 +100,10 @@ def test_what_must_not_come_is_judged_once_the_rest_has_come():
     assert result.latency_ms < 3000
     assert not check(says(b"-LOADING\r\n+PONG\r\n", then="hold"), wanted).ok
     assert check(says(b"+PONG", then="hold"), ["open:4", "not:banner_contains:-LOADING"]).ok
+    silent = check(says(then="hold"), ["open:0.1", "not:banner_contains:-LOADING"])
+    assert silent.ok
+    assert silent.detail == "'-LOADING' is not in nothing so far"
+    assert silent.latency_ms < 3000
 
 
 def test_what_must_not_come_alone_is_judged_when_the_time_is_nearly_up():
