@@ -166,6 +166,14 @@ def validate_fraction(fraction: float, name: str = "fraction") -> float:
     return number
 
 
+def parse_number(text: str) -> Any:
+    """The number that a text spells; the text itself where it spells none, for a rule to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _integer(value: Any, name: str, least: int, most: int) -> int:
     try:
         number = least - 1 if isinstance(value, bool) else operator.index(value)

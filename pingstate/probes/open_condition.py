@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pingstate.probes.conditions import ContentCondition, Outcome
 from pingstate.probes.stream import Content
+from pingstate.values import InvalidValueError, parse_number, validate_timeout
 
 
 def parse_open(_: str, rest: str) -> ContentCondition:
     """`open:SECONDS`: still open after so long, or the target has spoken. Raises ValueError."""
     try:
-        seconds = float(rest)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86400:
-        raise ValueError(f"'open:{rest}' is not open:SECONDS, a number above 0 such as open:0.5")
+        seconds = validate_timeout(parse_number(rest))
+    except InvalidValueError:
+        raise ValueError(
+            f"'open:{rest}' is not open:SECONDS, a number above 0 such as open:0.5"
+        ) from None
 
     def evaluate(content: Content) -> Outcome | None:
         if content.data:

@@ -257,13 +257,13 @@ def _unknown_variables(environ: Mapping[str, str]) -> tuple[list[str], list[str]
     for name in sorted(environ):
         if name in known or not name.upper().replace("-", "_").startswith(PREFIX):
             continue
-        from pingstate.settings import misspellings  # noqa: PLC0415  # only for what is unknown
+        from pingstate.settings import suggestions  # noqa: PLC0415  # only for what is unknown
 
-        meant = misspellings.find_meant(name)
+        meant = suggestions.suggest_variable(name)
         if meant is not None:
             errors.append(f"{name}: is not a setting; did you mean {meant}?")
         elif name.startswith(PREFIX):
-            similar = misspellings.find_similar(name)
+            similar = suggestions.suggest_similar(name)
             hint = f"; did you mean {similar}?" if similar else ""
             warnings.append(f"{name} is not a setting{hint}")
     return errors, warnings

@@ -9,15 +9,12 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pingstate.imports import import_from_string
-from pingstate.text import one_line
 from pingstate.values import (
-    PROTOCOLS,
     InvalidValueError,
     normalize_address,
-    normalize_host,
+    parse_number,
     validate_basic_auth,
     validate_choice,
     validate_header,
@@ -34,32 +31,13 @@ def address(text: str) -> str:
     try:
         return normalize_address(text)
     except InvalidValueError:
-        instead = _settings_instead(text)
+        from pingstate.settings.suggestions import suggest_settings  # noqa: PLC0415  # only for what is wrong
+
+        instead = suggest_settings(text)
         if not instead:
             raise
         expected = f"a host name, an IP address or unix:/path alone; instead set {instead}"
         raise InvalidValueError("", text, expected) from None
-
-
-def _settings_instead(text: str) -> str:
-    """The settings that say what a URL, or `host:port/path`, says; empty for neither."""
-    if text.startswith("unix:") or re.search(r"[\x00-\x20\x7f]", text):
-        return ""
-    try:
-        parts = urlsplit(text if "://" in text else f"//{text}")
-        host, port = normalize_host(parts.hostname or ""), parts.port
-    except ValueError:
-        return ""
-    scheme, web = parts.scheme, parts.scheme in ("", "http", "https")
-    port = port or {"http": 80, "https": 443}.get(scheme)
-    said = {
-        "PROTOCOL": scheme if scheme in PROTOCOLS else "tcp" if scheme else "",
-        "ADDRESS": host,
-        "PORT": str(port or ""),
-        "PATH": (parts.path or "/" * bool(scheme)) + "?***" * bool(parts.query) if web else "",
-        "BASIC_AUTH": "***" if web and parts.username is not None else "",
-    }
-    return one_line(" ".join(f"PINGSTATE_{name}={value}" for name, value in said.items() if value))
 
 
 def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None]:
@@ -75,15 +53,7 @@ def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None
 
 def number(validate: Callable[[float], float]) -> Callable[[str], float]:
     """A parser for a number; `validate` refuses what is none."""
-
-    def parse(text: str) -> float:
-        try:
-            value: Any = float(text)
-        except ValueError:
-            value = text
-        return validate(value)
-
-    return parse
+    return lambda text: validate(parse_number(text))
 
 
 def choice(words: Collection[str]) -> Callable[[str], str]:

@@ -1,4 +1,4 @@
-"""Which setting was meant by a variable that is none.
+"""What was meant by a variable that is no setting, or by an address that says more than a host.
 
 A misspelt setting would leave a default in force, so what is close to a setting is an error. What
 only begins with the same prefix may be anyone's: so words are compared one by one, and the shorter
@@ -10,13 +10,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+from pingstate.net.urls import DEFAULT_PORTS
 from pingstate.settings.declarations import PREFIX, SETTINGS
+from pingstate.text import one_line
+from pingstate.values import PROTOCOLS, normalize_host
 
 _UNIT = re.compile("_(?:S|SECS?|SECONDS?|MS|MILLIS|MILLISECONDS?)$")
 
 
-def find_meant(variable: str) -> str | None:
+def suggest_variable(variable: str) -> str | None:
     """The setting's variable that is so close to this one that it must have been meant."""
     meant, likeness = None, 0.0
     for base, number, file in _forms(_normalize(variable)):
@@ -28,7 +32,7 @@ def find_meant(variable: str) -> str | None:
     return meant
 
 
-def find_similar(variable: str) -> str | None:
+def suggest_similar(variable: str) -> str | None:
     """The setting's variable that is most like this one, for a hint."""
     words = [setting.name.upper() for setting in SETTINGS]
     found = difflib.get_close_matches(_normalize(variable), words, 1)
@@ -37,6 +41,27 @@ def find_similar(variable: str) -> str | None:
 
 def _likeness(word: str, name: str) -> float:
     return difflib.SequenceMatcher(None, word, name).ratio()
+
+
+def suggest_settings(text: str) -> str:
+    """The settings that say what a URL, or `host:port/path`, says; empty for neither."""
+    if text.startswith("unix:") or re.search(r"[\x00-\x20\x7f]", text):
+        return ""
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        host, port = normalize_host(parts.hostname or ""), parts.port
+    except ValueError:
+        return ""
+    scheme, web = parts.scheme, parts.scheme in ("", "http", "https")
+    port = port or DEFAULT_PORTS.get(scheme)
+    said = {
+        "PROTOCOL": scheme if scheme in PROTOCOLS else "tcp" if scheme else "",
+        "ADDRESS": host,
+        "PORT": str(port or ""),
+        "PATH": (parts.path or "/" * bool(scheme)) + "?***" * bool(parts.query) if web else "",
+        "BASIC_AUTH": "***" if web and parts.username is not None else "",
+    }
+    return one_line(" ".join(f"{PREFIX}{name}={value}" for name, value in said.items() if value))
 
 
 def _normalize(variable: str) -> str:
