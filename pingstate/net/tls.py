@@ -61,16 +61,14 @@ class TLSStream:
         started = time.monotonic()
         while True:
             self._deadline.remaining()
-            try:
+            with suppress(ssl.SSLWantReadError):
                 result = call(*args)
-            except ssl.SSLWantReadError:
-                self._flush()
-                if self._timeout:
-                    self._sock.settimeout(self._timeout_left(started))
-                self._receive()
-            else:
                 self._flush()
                 return result
+            self._flush()
+            if self._timeout:
+                self._sock.settimeout(self._timeout_left(started))
+            self._receive()
 
     def _timeout_left(self, started: float) -> float:
         """What a user's timeout leaves of a call: a record may come in many pieces."""
@@ -190,6 +188,10 @@ class TLSStream:
         """Set how many seconds each call may wait at most, beside the deadline."""
         self._timeout = value
         self._sock.settimeout(value)
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
+        """Set no timeout, or that no call waits at all."""
+        self.settimeout(None if flag else 0.0)
 
     def gettimeout(self) -> float | None:
         """The seconds that were set, None where the deadline alone holds."""

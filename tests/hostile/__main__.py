@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 
+from pingstate.values import PROTOCOLS
 from tests.hostile.catalogue import Case
 from tests.hostile.measure import CASES, Measured, Timeouts, faults, measuring
+from tests.hostile.peers import SILENT
 
 Row = tuple[Case, Measured]
 
@@ -41,13 +43,13 @@ def memory(rows: list[Row]) -> str:
 
 
 def by_mode(rows: list[Row]) -> Iterable[str]:
-    yield "| The target ... | Verdict | tcp, s | http, s | https, s | KiB |"
-    yield "|---|---|---:|---:|---:|---:|"
+    yield "| The target ... | Verdict | tcp, s | tls, s | http, s | https, s | KiB |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
     for _, group in groupby(rows, key=lambda row: row[0].name):
         mine = list(group)
         # A TCP probe has but the banner to go by.
-        asked = [row for row in mine if row[0].protocol != "tcp"] or mine
-        times = " | ".join(seconds(mine, protocol) for protocol in ("tcp", "http", "https"))
+        asked = [row for row in mine if row[0].protocol not in SILENT] or mine
+        times = " | ".join(seconds(mine, protocol) for protocol in PROTOCOLS)
         yield f"| {cell(mine[0][0].what)} | {verdict(asked)} | {times} | {memory(mine)} |"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from tests.hostile.catalogue import UP, UP_SOON, Expected, down, served
+from tests.hostile.catalogue import UP, UP_SOON, Expected, down, served, streams
 from tests.hostile.peers import SECRET, Peer, noise
 
 SSH = "banner_contains:SSH-2.0"
@@ -13,7 +13,7 @@ LATE = down("timeout")
 
 
 def banner(expected: Expected) -> Mapping[str, Expected]:
-    return {"tcp": expected}
+    return streams(expected)
 
 
 tcp = partial(served, "Banners", check=SSH)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from pingstate import Monitor, ProbeResult
+from pingstate.values import PROTOCOLS
 from tests.hostile.catalogue import (
     EITHER,
     UP_SOON,
@@ -21,8 +22,9 @@ from tests.hostile.catalogue import (
     down,
     register,
     served,
+    streams,
 )
-from tests.hostile.peers import Peer, well_behaved
+from tests.hostile.peers import SILENT, Peer, well_behaved
 
 
 class UnspeakableError(Exception):
@@ -172,7 +174,7 @@ for check, expected in {
     returns_empty_detail: FAILS,
     returns_generator: EITHER,
 }.items():
-    everywhere = dict.fromkeys(("tcp", "http", "https"), expected)
+    everywhere = dict.fromkeys(PROTOCOLS, expected)
     called = "check-" + check.__name__.replace("_", "-")
     what = f"a good server, and a check that {check.__name__.replace('_', ' ')}"
     adopt: Callable[..., Any] = served(
@@ -181,7 +183,7 @@ for check, expected in {
 
     @adopt
     def innocent(peer: Peer) -> None:
-        well_behaved(peer) if peer.protocol != "tcp" else peer.hold()
+        well_behaved(peer) if peer.protocol not in SILENT else peer.hold()
 
 
 def reads_for_ever(sock: socket.socket) -> bool:
@@ -270,11 +272,16 @@ def closes_the_socket(sock: socket.socket) -> bool:
 
 
 def add(
-    check: Callable[[socket.socket], bool], expected: Expected, mode: Callable[[Peer], None]
+    check: Callable[[socket.socket], bool],
+    expected: Expected,
+    mode: Callable[[Peer], None],
+    *,
+    inside: bool = True,
 ) -> None:
     what = f"a check that {check.__name__.replace('_', ' ')}, and a server that {mode.__doc__}"
     name = "check-" + check.__name__.replace("_", "-")
-    served("Checks of users", {"tcp": expected}, name=name, what=what, check=check)(mode)
+    verdicts = streams(expected) if inside else {"tcp": expected}
+    served("Checks of users", verdicts, name=name, what=what, check=check)(mode)
 
 
 def silent(peer: Peer) -> None:
@@ -297,11 +304,12 @@ add(reads_for_ever, LATE, dripping)
 add(reads_a_line_for_ever, LATE, dripping)
 add(reads_a_file_to_its_end, LATE, dripping)
 add(reads_into_a_buffer_for_ever, LATE, dripping)
-add(reads_datagrams_for_ever, LATE, dripping)
-add(reads_datagrams_into_a_buffer_for_ever, LATE, dripping)
-add(reads_messages_for_ever, LATE, dripping)
-add(reads_messages_into_a_buffer_for_ever, LATE, dripping)
-add(shakes_hands, LATE, silent)
+# TLS has no such calls.
+add(reads_datagrams_for_ever, LATE, dripping, inside=False)
+add(reads_datagrams_into_a_buffer_for_ever, LATE, dripping, inside=False)
+add(reads_messages_for_ever, LATE, dripping, inside=False)
+add(reads_messages_into_a_buffer_for_ever, LATE, dripping, inside=False)
+add(shakes_hands, LATE, silent, inside=False)
 add(reads_with_its_own_timeout, LATE, silent)
 add(sends_for_ever, LATE, deaf)
 add(closes_the_socket, UP_SOON, silent)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pingstate import probe
-from tests.hostile.peers import Mode, ca_file, serving
+from tests.hostile.peers import INSIDE, SILENT, Mode, ca_file, serving
 
 MakeProbe = Callable[..., Any]
 
@@ -37,6 +37,11 @@ UP_SOON = Expected(ok=True, soon=True)
 
 def down(*phases: str, soon: bool = False, says: str = "", alone: str = "") -> Expected:
     return Expected(ok=False, phases=phases, soon=soon, says=says, alone=alone)
+
+
+def streams(expected: Expected) -> Mapping[str, Expected]:
+    """The same for a target that speaks first, in plain text and inside TLS."""
+    return dict.fromkeys(SILENT, expected)
 
 
 @dataclass(frozen=True)
@@ -120,14 +125,14 @@ def served(
     what: str = "",
     **options: Any,
 ) -> Callable[[Mode], Mode]:
-    """Register a mode that is a conversation; with `tls`, https finds it inside a proper TLS."""
+    """Register a mode that is a conversation; with `tls`, https and tls find it inside a proper TLS."""
 
     def add(mode: Mode) -> Mode:
         @contextlib.contextmanager
         def opener(protocol: str, timeout: float) -> Iterator[Target]:
-            inside = tls and protocol == "https"
+            inside = tls and protocol in INSIDE
             with serving(mode, protocol=protocol, timeout=timeout, tls=inside, host=host) as port:
-                yield Target(host, port, {"ca_file": ca_file()} if protocol == "https" else {})
+                yield Target(host, port, {"ca_file": ca_file()} if protocol in INSIDE else {})
 
         register(
             opener,
@@ -162,6 +167,7 @@ def load() -> list[Case]:
     import tests.hostile.banners
     import tests.hostile.callables
     import tests.hostile.connects
+    import tests.hostile.dialogues
     import tests.hostile.handshakes
     import tests.hostile.names
     import tests.hostile.verdicts  # noqa: F401  # each registers its modes when it is imported

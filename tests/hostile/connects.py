@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from pingstate.values import PROTOCOLS
 from tests.hostile.catalogue import NEVER_SAID, UP_SOON, Expected, Target, down, register, served
-from tests.hostile.peers import Peer, ca_file, folder, serving, well_behaved
+from tests.hostile.peers import SILENT, Peer, ca_file, folder, serving, well_behaved
 
 LATE = down("timeout")
 REFUSED = down("connect", soon=True)
-EVERYWHERE = ("tcp", "http", "https")
+EVERYWHERE = PROTOCOLS
 
 Opener = Callable[[str, float], AbstractContextManager[Target]]
 
@@ -54,7 +55,7 @@ def black_hole(protocol: str, timeout: float) -> Iterator[Target]:
         yield Target("127.0.0.1", port)
 
 
-@case("Connecting", {"tcp": UP_SOON, "http": LATE, "https": LATE})
+@case("Connecting", {"tcp": UP_SOON, "tls": LATE, "http": LATE, "https": LATE})
 @contextlib.contextmanager
 def never_accepts(protocol: str, timeout: float) -> Iterator[Target]:
     """the kernel connects, the process never accepts, as if it were paused"""
@@ -91,7 +92,7 @@ def refuses_ipv6(protocol: str, timeout: float) -> Iterator[Target]:
 
 
 def speaks_in_any_protocol(peer: Peer) -> None:
-    peer.hold() if peer.protocol == "tcp" else well_behaved(peer)
+    peer.hold() if peer.protocol in SILENT else well_behaved(peer)
 
 
 for host, written in {"127.0.0.1": "127.0.0.1", "::1": "::1", "localhost": "localhost"}.items():
@@ -234,4 +235,7 @@ def thousand(name: str, opener: Opener, what: str, protocol: str, **options: Any
 thousand("1000-banners", stalling, "a banner that never comes", "tcp", check=NEVER_SAID)
 thousand("1000-heads", stalling, "a head that never comes", "http")
 thousand("1000-handshakes", stalling, "a handshake that never ends", "https")
+thousand(
+    "1000-dialogues", stalling, "a greeting before TLS that never comes", "tls", starttls="smtp"
+)
 thousand("1000-black-holes", black_hole, "a connect that never ends", "tcp")

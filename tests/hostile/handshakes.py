@@ -16,7 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.hostile.answers import moved, sized
-from tests.hostile.catalogue import UP_SOON, Expected, Target, answer, down, register, served
+from tests.hostile.catalogue import (
+    EITHER,
+    UP,
+    UP_SOON,
+    Expected,
+    Target,
+    answer,
+    down,
+    register,
+    served,
+)
 from tests.hostile.peers import (
     DRIP_S,
     OURS,
@@ -34,8 +44,9 @@ LATE = down("timeout")
 FAILS = down("tls", soon=True)
 
 
-def handshake(expected: Expected) -> Mapping[str, Expected]:
-    return {"https": expected}
+def handshake(expected: Expected, tls: Expected | None = None) -> Mapping[str, Expected]:
+    """`tls` is for a check of the handshake alone, where that comes to something else."""
+    return {"https": expected, "tls": tls or expected}
 
 
 raw = partial(served, "TLS handshakes", tls=False)
@@ -136,14 +147,14 @@ def drips_handshake(peer: Peer) -> None:
     shake_hands(peer, peer.drip)
 
 
-@raw(handshake(LATE))
+@raw(handshake(LATE, UP))
 def shakes_hands_and_stops(peer: Peer) -> None:
     """a whole handshake, then silence"""
     shake_hands(peer, peer.send)
     peer.hold()
 
 
-@raw(handshake(LATE))
+@raw(handshake(LATE, UP))
 def drips_a_record(peer: Peer) -> None:
     """a whole handshake, then a record of the largest size, a byte at a time"""
     shake_hands(peer, peer.send)
@@ -151,7 +162,7 @@ def drips_a_record(peer: Peer) -> None:
     peer.drip_for_ever(b"x")
 
 
-@raw(handshake(down("response", "tls", soon=True)))
+@raw(handshake(down("response", "tls", soon=True), EITHER))
 def noise_after_handshake(peer: Peer) -> None:
     """a whole handshake, then random bytes"""
     shake_hands(peer, peer.send)
@@ -159,14 +170,14 @@ def noise_after_handshake(peer: Peer) -> None:
     peer.hold()
 
 
-@raw(handshake(down("response", "tls", soon=True)))
+@raw(handshake(down("response", "tls", soon=True), EITHER))
 def end_after_handshake(peer: Peer) -> None:
     """a whole handshake, then a bare FIN"""
     shake_hands(peer, peer.send)
     peer.cut()
 
 
-@raw(handshake(down("send", "response", "tls", soon=True)))
+@raw(handshake(down("send", "response", "tls", soon=True), EITHER))
 def reset_after_handshake(peer: Peer) -> None:
     """a whole handshake, then RST"""
     shake_hands(peer, peer.send)
@@ -335,13 +346,18 @@ def obsolete_cipher(peer: Peer) -> None:
     present(peer, "old protocol")
 
 
-@inside(handshake(UP_SOON))
-def certificate_of_2000_names(peer: Peer) -> None:
-    """a good certificate for 2,000 names, ours the last"""
+@cache
+def presenting_2000_names() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     names = (f"{n}.{'x' * 20}.test" for n in range(2000))
     authority(OURS).issue_cert(*names, "127.0.0.1").configure_cert(context)
-    peer.start_tls(context)
+    return context
+
+
+@inside(handshake(UP_SOON))
+def certificate_of_2000_names(peer: Peer) -> None:
+    """a good certificate for 2,000 names, ours the last"""
+    peer.start_tls(presenting_2000_names())
     well_behaved(peer)
 
 
@@ -410,7 +426,7 @@ for name, subject in {
             well_behaved(peer)
 
 
-@inside(handshake(down("response", "timeout")))
+@inside(handshake(down("response", "timeout"), UP))
 def endless_session_tickets(peer: Peer) -> None:
     """a whole handshake, then a million session tickets before any answer"""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -475,7 +491,7 @@ def add_origin(name: str, host: str, home: str, what: str) -> None:
             yield Target("127.0.0.1", port, {"ca_file": ca_file(), **client_files()})
 
     options = {} if home == "127.0.0.1" else {"server_name": home}
-    register(opener, name, "Certificates", what, handshake(UP_SOON), options)
+    register(opener, name, "Certificates", what, {"https": UP_SOON}, options)
 
 
 for other_host, other_origin in {"::1": "host", "127.0.0.1": "port"}.items():

@@ -21,10 +21,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pingstate.values import PROTOCOLS
 from tests.hostile.catalogue import Case, MakeProbe, Target, load
 from tests.hostile.connects import speaks_in_any_protocol
 from tests.hostile.names import measure_in_namespace
-from tests.hostile.peers import LEAKS, LONG_S, ca_file, server_context, serving
+from tests.hostile.peers import INSIDE, LEAKS, LONG_S, ca_file, server_context, serving
 
 # Here, so that no forked process need do it.
 for module in ("http", "open_condition", "pattern_conditions", "text_conditions"):
@@ -253,9 +254,9 @@ def good_servers(stack: contextlib.ExitStack) -> dict[str, int]:
     server_context()
     return {
         protocol: stack.enter_context(
-            serving(speaks_in_any_protocol, protocol=protocol, tls=protocol == "https")
+            serving(speaks_in_any_protocol, protocol=protocol, tls=protocol in INSIDE)
         )
-        for protocol in ("tcp", "http", "https")
+        for protocol in PROTOCOLS
     }
 
 

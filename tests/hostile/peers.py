@@ -21,6 +21,8 @@ OURS = "ours"
 SECRET = "hunter2"
 # The secret, and what it looks like in the base64 of `somebody:hunter2`.
 LEAKS = (SECRET, "aHVudGVy")
+SILENT = ("tcp", "tls")  # those whose probe says nothing of itself
+INSIDE = ("tls", "https")  # those that are spoken inside TLS
 LONG_S = 30.0  # longer than any check; nothing here waits that long unless something is broken
 
 
@@ -42,9 +44,9 @@ class Peer:
         return f"{self.protocol}://{host}:{port}"
 
     def request(self) -> bytes:
-        """The request's head; nothing from a TCP probe, which expects the server to speak first."""
+        """The request's head; nothing from a probe that expects the server to speak first."""
         head = b""
-        while self.protocol != "tcp" and b"\r\n\r\n" not in head:
+        while self.protocol not in SILENT and b"\r\n\r\n" not in head:
             if not (data := self.sock.recv(65536)):
                 raise ConnectionAbortedError
             head += data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.hostile.answers import CHUNKED, LATE, OK, chunk, sized
-from tests.hostile.catalogue import UP, UP_SOON, answer, down, served
+from tests.hostile.catalogue import UP, UP_SOON, answer, down, served, streams
 from tests.hostile.peers import Peer
 
 FAMILY = "Checks with operators"
@@ -147,60 +147,60 @@ def last_of_many_lines(peer: Peer) -> None:
 
 # --- what stays open, and what a TCP target must not say ----------
 
-tcp = partial(served, FAMILY)
+stream = partial(served, FAMILY)
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.1")
+@stream(streams(UP_SOON), check="open:0.1")
 def stays_open(peer: Peer) -> None:
     """accepts and says nothing"""
     peer.hold()
 
 
-@tcp({"tcp": FAILS}, check="open:0.9")
+@stream(streams(FAILS), check="open:0.9")
 def closes_at_once(peer: Peer) -> None:
     """accepts and closes"""
     peer.close()
 
 
-@tcp({"tcp": down("response", "connect", soon=True)}, check="open:0.9")
+@stream(streams(down("response", "connect", soon=True)), check="open:0.9")
 def resets_at_once(peer: Peer) -> None:
     """accepts and resets"""
     peer.reset()
 
 
-@tcp({"tcp": FAILS}, check="open:0.9")
+@stream(streams(FAILS), check="open:0.9")
 def closes_after_a_while(peer: Peer) -> None:
     """accepts and closes shortly before it was open for long enough"""
     peer.stop.wait(0.05)
     peer.close()
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.9")
+@stream(streams(UP_SOON), check="open:0.9")
 def speaks_and_closes(peer: Peer) -> None:
     """says one byte and closes"""
     peer.send(b"x")
     peer.close()
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.9")
+@stream(streams(UP_SOON), check="open:0.9")
 def drips_while_open(peer: Peer) -> None:
     """says a byte at a time, for ever"""
     peer.drip_for_ever(b"x")
 
 
-@tcp({"tcp": UP_SOON}, check="open:0.9")
+@stream(streams(UP_SOON), check="open:0.9")
 def floods_while_open(peer: Peer) -> None:
     """says more than anyone reads"""
     peer.flood(b"x")
 
 
-@tcp({"tcp": FAILS}, check="not:open:0.1")
+@stream(streams(FAILS), check="not:open:0.1")
 def stays_open_unwanted(peer: Peer) -> None:
     """stays open, to a check that wants it closed"""
     peer.hold()
 
 
-@tcp({"tcp": LATE}, check=["open:0.1", "banner_contains:x"])
+@stream(streams(LATE), check=["open:0.1", "banner_contains:x"])
 def open_and_silent(peer: Peer) -> None:
     """stays open, and never says what else is wanted"""
     peer.hold()
@@ -209,60 +209,60 @@ def open_and_silent(peer: Peer) -> None:
 UNSAID = "not:banner_contains:-ERR"
 
 
-@tcp({"tcp": FAILS}, check=UNSAID)
+@stream(streams(FAILS), check=UNSAID)
 def unwanted_banner_in_pieces(peer: Peer) -> None:
     """the unwanted text in two segments, then silence"""
     peer.pieces(b"-E", b"RR\r\n")
     peer.hold()
 
 
-@tcp({"tcp": UP}, check=UNSAID)
+@stream(streams(UP), check=UNSAID)
 def unsaid_and_silence(peer: Peer) -> None:
     """something else than the unwanted text, then silence"""
     peer.send(b"+OK\r\n")
     peer.hold()
 
 
-@tcp({"tcp": UP}, check=UNSAID)
+@stream(streams(UP), check=UNSAID)
 def unsaid_and_drip(peer: Peer) -> None:
     """something else than the unwanted text, a byte at a time, for ever"""
     peer.drip_for_ever(b"+OK")
 
 
-@tcp({"tcp": down("check")}, check=UNSAID)
+@stream(streams(down("check")), check=UNSAID)
 def unsaid_and_flood(peer: Peer) -> None:
     """something else than the unwanted text, without an end"""
     peer.flood(b"+OK")
 
 
-@tcp({"tcp": LATE}, check=UNSAID)
+@stream(streams(LATE), check=UNSAID)
 def says_nothing_at_all(peer: Peer) -> None:
     """nothing, to a check of what must not be said"""
     peer.hold()
 
 
-@tcp({"tcp": UP_SOON}, check=["banner_contains:+OK", UNSAID])
+@stream(streams(UP_SOON), check=["banner_contains:+OK", UNSAID])
 def said_and_unsaid(peer: Peer) -> None:
     """the wanted text and not the unwanted one, then silence"""
     peer.pieces(b"+", b"OK\r\n")
     peer.hold()
 
 
-@tcp({"tcp": FAILS}, check=r"banner_matches:^\+OK")
+@stream(streams(FAILS), check=r"banner_matches:^\+OK")
 def hopeless_banner(peer: Peer) -> None:
     """what the anchored pattern can no longer match, then silence"""
     peer.send(b"-ERR\r\n")
     peer.hold()
 
 
-@tcp({"tcp": UP_SOON}, check=r"banner_matches:^\x84\xff")
+@stream(streams(UP_SOON), check=r"banner_matches:^\x84\xff")
 def bytes_of_a_banner(peer: Peer) -> None:
     """two bytes that are no text, in two segments"""
     peer.pieces(b"\x84", b"\xff")
     peer.hold()
 
 
-@tcp({"tcp": LATE}, check=r"banner_matches:^(a+)+\x84$")
+@stream(streams(LATE), check=r"banner_matches:^(a+)+\x84$")
 def exponential_pattern_banner(peer: Peer) -> None:
     """what the pattern takes for ever to search"""
     peer.send(ALMOST[:-1] + b"\x84b")
