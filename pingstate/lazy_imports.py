@@ -40,7 +40,7 @@ def enable() -> None:
 def is_lazy(importing: str | None, imported: str, _names: tuple[str, ...] | None = None) -> bool:
     """Whether a module (`importing`) may have another (`imported`) loaded at its first use.
 
-    `importing` is None for code of no module, as `exec` and Jinja's templates run it.
+    `importing` is None for code of no module, as `exec` and templates run it.
     """
     if importing is None or (importing.startswith(_EAGER) and imported != "ssl"):
         return False
