@@ -56,7 +56,7 @@ class Pattern:
         ends = time.monotonic() + seconds
         budget, pace = _FIRST_BUDGET, 1.0
         while (left := ends - time.monotonic()) > 0:
-            budget = min(budget, max(0.8 * left / pace, 0.001))
+            budget = min(budget, max(0.5 * left / pace, 0.001))
             began = time.monotonic()
             try:
                 found = self._regex.search(
@@ -64,7 +64,7 @@ class Pattern:
                 )
             except TimeoutError:
                 pace = max((time.monotonic() - began) / budget, 0.1)
-                budget *= 2
+                budget *= 4
             else:
                 return found is not None
         raise TimeoutError("timed out")
