@@ -14,7 +14,9 @@ from dataclasses import replace
 
 from pingstate.factory import create_monitor, create_probe
 from pingstate.monitor.monitor import Monitor
+from pingstate.output import protect_standard_streams
 from pingstate.probes.base import ProbeResult
+from pingstate.queued_output import create_queued_output
 from pingstate.settings import LoadedSettings, Settings
 from pingstate.text import describe
 
@@ -25,6 +27,7 @@ EX_SOFTWARE = 70
 def check_here(loaded: LoadedSettings) -> int:
     """The modes without a server: check in this process, and say by the exit code what came."""
     settings = loaded.settings
+    protect_standard_streams(create_queued_output)
     # As PID 1 a process ignores a signal that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: os._exit(128 + received))

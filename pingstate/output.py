@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from collections.abc import Callable
 
+# Seconds that a command waits for a reader: what it prints has room in any pipe that is read.
+_PATIENCE = 2.0
 
-def write_all(descriptor: int, data: bytes | memoryview) -> bool:
-    """Write all of `data`, blocking while there is no room; whether it could be written."""
+
+def write_all(descriptor: int, data: bytes | memoryview, seconds: float | None = None) -> bool:
+    """Write all of `data`; whether it could be written.
+
+    Blocks while there is no room, at most so many `seconds` each time (None: for ever).
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
     rest = memoryview(data)
     while rest:
+        if seconds is not None and not poll.poll(seconds * 1000):
+            return False
+        # A pipe that says it has room takes so much at once (pipe(7)).
+        piece = rest if seconds is None else rest[: select.PIPE_BUF]
         try:
-            rest = rest[os.write(descriptor, rest) :]
+            rest = rest[os.write(descriptor, piece) :]
         except BlockingIOError:  # another process that shares the pipe made it non-blocking
-            import select  # noqa: PLC0415  # seldom needed
-
-            poll = select.poll()
-            poll.register(descriptor, select.POLLOUT)
             poll.poll()
         except OSError:
             return False
@@ -26,11 +35,12 @@ def write_all(descriptor: int, data: bytes | memoryview) -> bool:
 
 
 class Output(io.RawIOBase):
-    """A descriptor for a text stream: what can't be written is lost, without an error."""
+    """A descriptor for a text stream: what can't be written in time is lost, without an error."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self.name = self._descriptor = descriptor
+        self._patience = _PATIENCE
 
     def writable(self) -> bool:
         return True
@@ -45,15 +55,16 @@ class Output(io.RawIOBase):
         """Nothing: the descriptor is the process's, and several streams may be over this."""
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer, as its base
-        write_all(self._descriptor, data)
+        if not write_all(self._descriptor, data, self._patience):
+            self._patience = 0.0  # once for all lines
         return len(data)
 
 
 def protect_standard_streams(create: Callable[[int], Output] = Output) -> None:
     """Put an `Output` under `sys.stdout` and `sys.stderr`, unless others have replaced them.
 
-    A full disk, a closed pipe, a closed descriptor or a character that the encoding lacks then
-    raises nothing, neither now nor when the interpreter flushes at its end.
+    A full disk, a pipe that is closed or that nobody reads, a closed descriptor or a character
+    that the encoding lacks then raises nothing, neither now nor when the interpreter ends.
     """
     _occupy_standard_descriptors()
     for name, original, descriptor in (

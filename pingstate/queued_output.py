@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -82,14 +81,8 @@ class QueuedOutput(Output):
 
     def _write_without_thread(self) -> None:
         self._running = False
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
         while self._pending:
-            chunk = self._pending.popleft()
-            # A pipe that says it has room takes so much at once (pipe(7)).
-            for at in range(0, len(chunk), select.PIPE_BUF):
-                if poll.poll(0):
-                    write_all(self._descriptor, chunk[at : at + select.PIPE_BUF])
+            write_all(self._descriptor, self._pending.popleft(), 0.0)
         self._size = 0
 
     def _drain(self) -> None:

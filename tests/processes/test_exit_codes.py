@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -86,6 +87,31 @@ def test_exit_code_does_not_change_where_the_reader_has_gone(mode, listening):
     os.close(writer)
     assert ended.returncode == code
     assert not ended.stderr
+
+
+@pytest.mark.parametrize("mode", ["up", "late", "help", "unknown flag", "bad setting", "settings"])
+def test_exit_code_comes_though_nobody_reads(mode, listening):
+    arguments, code = MODES[mode]
+    reader, writer = os.pipe()
+    again = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(again, b"x" * 4096)
+    os.close(again)
+    closed = str(free_port())
+    command = [closed if word == "CLOSED" else word for word in arguments]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pingstate", *command],
+        env=clean_environ(PINGSTATE_PORT=str(listening)),
+        cwd=ROOT,
+        stdout=writer,
+        stderr=writer,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    os.close(reader)
+    os.close(writer)
+    assert ended.returncode == code
 
 
 def test_lines_come_through_a_pipe_that_somebody_made_non_blocking(listening):

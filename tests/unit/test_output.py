@@ -73,6 +73,12 @@ def test_what_can_not_be_written_raises_nothing(mode, pipe):
     stream.close()
 
 
+def test_line_that_nobody_reads_is_lost_in_time(pipe):
+    _, writer = pipe
+    fill(writer)
+    assert not write_all(writer, b"text", 0.05)
+
+
 def test_line_is_one_write_and_what_the_encoding_lacks_is_escaped(pipe):
     reader, writer = pipe
     stream = create_stream(Output(writer))
