@@ -41,6 +41,7 @@ FOREIGN = [
     ({"NOTIFY_SOCKET": "garbage"}, None),
     ({"SERVER_SOFTWARE": "gunicorn/99"}, None),
     ({"FLASK_APP": "nothing", "FLASK_DEBUG": "1", "FLASK_RUN_FROM_CLI": "true"}, None),
+    ({"PROMETHEUS_MULTIPROC_DIR": "/nonexistent"}, None),
     ({"WERKZEUG_RUN_MAIN": "true", "WERKZEUG_SERVER_FD": "9"}, None),
 ]  # fmt: skip
 
@@ -54,6 +55,7 @@ def test_foreign_variable_changes_nothing_and_is_warned_of_once(sidecar, target,
     one.wait_for_state("up")
     assert one.get("/healthz") == (200, "up")
     assert one.get("/app/healthz")[0] == 404
+    assert "probe_success 1.0" in one.get("/metrics")[1]
     assert f"API on http://127.0.0.1:{one.port}" in one.output
     with pytest.raises(OSError):  # noqa: PT011  # nobody listens there
         socket.create_connection(("127.0.0.1", other), 5)
@@ -153,6 +155,17 @@ def test_flags_do_not_become_variables_of_the_process(sidecar, tmp_path):
     one.wait_for_state("up")
     assert one.status()["interval"] == 0.3
     assert one.status()["last_detail"] == "unset"
+
+
+def test_server_that_reloads_keeps_its_flags(sidecar, target):
+    one = sidecar("--port", str(target.port), "--interval", "0.3")
+    one.wait_for_state("up")
+    (before,) = one.workers()
+    one.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: one.workers() and before not in one.workers())
+    wait_until(lambda: one.status()["pid"] in one.workers())
+    assert one.status()["interval"] == 0.3
+    assert one.stop() == 0
 
 
 def test_server_that_replaces_itself_keeps_its_flags(sidecar, target):
