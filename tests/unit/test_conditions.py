@@ -4,7 +4,7 @@ import pytest
 
 from pingstate import probe
 from pingstate.probes.conditions import CallCondition, Outcome
-from tests.support.servers import talker
+from tests.support.servers import https_server, talker
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,38 @@ def test_callable_sees_where_the_answer_came_from(target):
     assert seen[0].url == f"http://127.0.0.1:{target.port}/a?b"
     assert seen[0].version in {"1.0", "1.1"}
     assert seen[0].certificate is None
+
+
+def test_callable_sees_the_certificate(authority):
+    ca, path = authority
+    seen = []
+
+    def judge(answer):
+        seen.append(answer)
+        return answer.certificate.expires > 0, answer.certificate.subject
+
+    with https_server(ca.issue_cert("localhost", common_name="localhost")) as port:
+        result = probe("https", "localhost", port, ca_file=path, timeout=5, check=judge).check()
+    assert (result.ok, result.detail) == (True, "localhost")
+    assert seen[0].url == f"https://localhost:{port}/"
+
+
+def test_callable_sees_the_url_of_the_answer_that_is_judged(target):
+    def says(answer):
+        return True, f"{answer.status} {answer.url}"
+
+    target.status, target.headers["Location"] = 302, "/there"
+    made = probe("http", "127.0.0.1", target.port, timeout=5, check=says)
+    follows = probe("http", "127.0.0.1", target.port, timeout=5, check=["not:status:302", says])
+    assert made.check().phase == "response"
+    assert "HTTP 302, expected not:status:302" in follows.check().detail
+    still = probe("http", "127.0.0.1", target.port, follow_redirects=False, timeout=5, check=says)
+    assert still.check().detail == f"302 http://127.0.0.1:{target.port}/"
+
+
+def test_keyboard_interrupt_ends_more_than_the_check():
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        CallCondition(interrupted).evaluate(None)

@@ -70,6 +70,12 @@ def test_open_goes_with_other_checks():
     assert silent.phase == "timeout"
 
 
+def test_each_open_waits_for_its_own_time():
+    result = check(says(then="hold"), ["open:0.3", "open:0.1"])
+    assert result.ok
+    assert result.latency_ms >= 300
+
+
 def test_callable_after_open_has_all_the_time_that_is_left():
     released = threading.Event()
 
@@ -111,6 +117,14 @@ def test_what_must_not_come_alone_is_judged_when_the_time_is_nearly_up():
     assert result.ok
     assert result.detail == "'-LOADING' is not in '+PONG' so far"
     assert 800 <= result.latency_ms < 1000
+
+
+def test_half_a_letter_is_judged_in_the_end_too():
+    # The half may have been the beginning of a letter: as bytes it is known in the end only.
+    result = check(
+        says(b"+OK \xc3", then="hold"), ["banner_contains:+OK", "not:banner_contains:\udcc3"]
+    )
+    assert not result.ok
 
 
 def test_what_says_nothing_proves_nothing():
