@@ -72,12 +72,15 @@ def _custom(path: str) -> Probe:
     found = import_from_string(path)
     try:
         made = found if not isinstance(found, type) and hasattr(found, "check") else found()
+        usable = made if isinstance(made, Probe) else None
+        # The name may be computed, by code that raises.
+        str(usable and usable.name)
     except (Exception, SystemExit) as exc:
         raise ConfigurationError(
             [f"{PREFIX}PROBE: {path!r} cannot be created without arguments: {describe(exc)}"]
         ) from exc
-    if not isinstance(made, Probe):
+    if usable is None:
         raise ConfigurationError(
             [f"{PREFIX}PROBE: {path!r} has no name or no check(), as a probe has"]
         )
-    return made
+    return usable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.client import free_port
+from tests.support.pipes import fill
 from tests.support.process import clean_environ, run_pingstate
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -93,11 +93,7 @@ def test_exit_code_does_not_change_where_the_reader_has_gone(mode, listening):
 def test_exit_code_comes_though_nobody_reads(mode, listening):
     arguments, code = MODES[mode]
     reader, writer = os.pipe()
-    again = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            os.write(again, b"x" * 4096)
-    os.close(again)
+    fill(writer)
     closed = str(free_port())
     command = [closed if word == "CLOSED" else word for word in arguments]
     ended = subprocess.run(

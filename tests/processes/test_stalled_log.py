@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.client import free_port, get
+from tests.support.pipes import fill
 from tests.support.process import clean_environ
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -41,16 +42,6 @@ COMMANDS = {
         "--access-logfile", "-", "--log-level", "debug",
     ],
 }  # fmt: skip
-
-
-def fill(writer):
-    """Leave no room in the pipe, through a description of its own, so that no flag is shared."""
-    again = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
-    for size in (4096, 1):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(again, b"\n" * size)
-    os.close(again)
 
 
 def children(pid):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
 import trustme
 
@@ -10,3 +13,12 @@ def authority(tmp_path_factory):
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     ca.cert_pem.write_to_path(path)
     return ca, str(path)
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        with contextlib.suppress(OSError):  # a test may have closed it
+            os.close(descriptor)

@@ -167,6 +167,20 @@ def test_what_only_shows_when_it_is_built_is_named_as_well(environ, word):
         create_app({"PINGSTATE_ADDRESS": "127.0.0.1"} | environ, start=False)
 
 
+def test_custom_probe_whose_name_raises_is_named(tmp_path, monkeypatch):
+    (tmp_path / "nameless.py").write_text(
+        "class Nameless:\n"
+        "    def check(self): ...\n"
+        "    @property\n"
+        "    def name(self): raise ValueError('no name yet')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ConfigurationError, match=r"PINGSTATE_PROBE: 'nameless:Nameless' .*no name yet"
+    ):
+        create_app({"PINGSTATE_PROBE": "nameless:Nameless"}, start=False)
+
+
 def test_serve_serves_the_same_app_until_it_is_shut_down(target):
     with Monitor(probe("tcp", "127.0.0.1", target.port), interval=10) as monitor:
         server = serve(monitor, host="127.0.0.1", port=0)
