@@ -23,6 +23,11 @@ from pingstate.values import (
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
+def _invalid(text: str, expected: str) -> InvalidValueError:
+    """An error that leaves it to the reader of the settings to name the variable and to redact."""
+    return InvalidValueError("setting", text, expected, secret=True)
+
+
 # -- values ----------------------------------------------------------------------------------------
 
 
@@ -37,7 +42,7 @@ def address(text: str) -> str:
         if not instead:
             raise
         expected = f"a host name, an IP address or unix:/path alone; instead set {instead}"
-        raise InvalidValueError("", text, expected) from None
+        raise _invalid(text, expected) from None
 
 
 def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None]:
@@ -58,7 +63,7 @@ def number(validate: Callable[[float], float]) -> Callable[[str], float]:
 
 def choice(words: Collection[str]) -> Callable[[str], str]:
     """A parser for one of several words, in any case."""
-    return lambda text: validate_choice(text, words, "")
+    return lambda text: validate_choice(text, words, "setting")
 
 
 def choices(words: Collection[str], what: str) -> Callable[[str], tuple[str, ...]]:
@@ -67,7 +72,7 @@ def choices(words: Collection[str], what: str) -> Callable[[str], tuple[str, ...
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",")))
         if not set(found) <= set(words):
-            raise InvalidValueError("", text, f"{what} separated by commas, of {', '.join(words)}")
+            raise _invalid(text, f"{what} separated by commas, of {', '.join(words)}")
         return found
 
     return parse
@@ -77,7 +82,7 @@ def switch(text: str) -> bool:
     """On or off."""
     word = text.lower()
     if word not in (*_YES, *_NO):
-        raise InvalidValueError("", text, f"one of {', '.join(_YES)} or {', '.join(_NO)}")
+        raise _invalid(text, f"one of {', '.join(_YES)} or {', '.join(_NO)}")
     return word in _YES
 
 
@@ -88,7 +93,7 @@ def header(text: str) -> tuple[str, str]:
         return validate_header(name.rstrip(" \t") if colon else "", value)
     except InvalidValueError as exc:
         expected = f"'Name: value' with {exc.expected}"
-        raise InvalidValueError("", text, expected, secret=True) from None
+        raise _invalid(text, expected) from None
 
 
 def user_password(text: str) -> tuple[str, str]:
@@ -104,7 +109,7 @@ def readable_file(text: str) -> str:
             return text
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "no such path"
-        raise InvalidValueError("", text, f"a file that can be read ({reason})") from None
+        raise _invalid(text, f"a file that can be read ({reason})") from None
 
 
 def ca_file(text: str) -> str:
@@ -136,7 +141,7 @@ def importable(text: str) -> str:
         import_from_string(text)
     except ValueError as exc:
         reason = str(exc).partition(" can't be loaded: ")[2] or exc
-        raise InvalidValueError("", text, f"importable as module:attribute ({reason})") from None
+        raise _invalid(text, f"importable as module:attribute ({reason})") from None
     return text
 
 
@@ -157,7 +162,7 @@ def escaped(text: str) -> bytes:
         if escape in ("\\", "'", '"', "?"):
             return escape.encode()
         expected = "text with escapes as in C, such as \\r\\n, \\t, \\x00 or \\\\"
-        raise InvalidValueError("", text, expected, secret=True)
+        raise _invalid(text, expected)
 
     return re.sub(
         rb"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.|\Z)",
