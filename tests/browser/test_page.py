@@ -129,6 +129,8 @@ def test_times_are_the_readers_own_with_the_exact_one_on_hover(desk, look):
     exact = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     expect(shown).to_have_attribute("title", exact)
     expect(shown).to_have_attribute("datetime", exact)
+    expect(page.locator("#held")).to_have_attribute("title", exact)
+    expect(page.locator("#age")).to_have_attribute("title", exact)
 
 
 def test_stale_verdict_is_called_stale_with_a_banner(desk, look):

@@ -146,7 +146,9 @@ def test_all_of_it_is_under_30_kb():
     client = client_after(*results)
     answers = [client.get("/", headers={"Accept": BROWSER})]
     answers += [client.get(f"/static/{name}") for name in page.CONTENT_TYPES]
-    assert sum(len(answer.data) for answer in answers) < 30_000
+    assert sum(len(answer.data) for answer in answers) < 30_000, [
+        len(answer.data) for answer in answers
+    ]
 
 
 def test_page_is_not_imported_before_a_browser_asks():

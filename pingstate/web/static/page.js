@@ -83,6 +83,8 @@ const moment = (date, element = document.createElement("time")) => {
 
 const at = (ts) => moment(new Date(ts * 1000));
 
+const hint = (name, ts) => set(id(name), "title", new Date(ts * 1000).toISOString());
+
 // The state
 
 const lost = () => failures > 1;
@@ -147,6 +149,8 @@ const showFacts = () => {
   }
   moment(new Date(snapshot.started * 1000), id("started").firstElementChild);
   write(id("transitions"), snapshot.transitions.toLocaleString());
+  hint("held", snapshot.changes.at(-1)?.ts ?? snapshot.started);
+  if (snapshot.recent.length) hint("age", snapshot.recent.at(-1).ts);
   const changes = JSON.stringify(snapshot.changes);
   if (id("changes").dataset.of !== changes) {
     id("changes").dataset.of = changes;
