@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -12,7 +10,8 @@ from pingstate.imports import import_from_string
 from pingstate.probes.conditions import CallCondition, Check, Condition, ContentCondition
 
 # Each word with its parser, which is imported when it is needed, and with its form.
-_HTTP = {
+Words = dict[str, tuple[str, str, str]]
+_HTTP: Words = {
     "status": ("head_conditions", "parse_status", "LIST"),
     "body_contains": ("text_conditions", "parse_contains", "TEXT"),
     "body_matches": ("pattern_conditions", "parse_matches", "REGEX"),
@@ -21,17 +20,12 @@ _HTTP = {
     "header": ("head_conditions", "parse_header", "NAME=VALUE"),
     "header_matches": ("pattern_conditions", "parse_header_matches", "NAME=REGEX"),
 }
-_TCP = {
+_TCP: Words = {
     "banner_contains": ("text_conditions", "parse_contains", "TEXT"),
     "banner_matches": ("pattern_conditions", "parse_matches", "REGEX"),
     "open": ("open_condition", "parse_open", "SECONDS"),
 }
-# How a check may be spelled that is none: with another negation, word or separator.
-_SPELLING = re.compile(
-    r"\s*(not(?=[\s:_-])[\s:_-]*|!\s*)?([A-Za-z][\w-]*)\s*(!?:|!?=+(?!~)|)\s*(.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-_CALL = {"call": ("", "", "module:function")}
+_CALL: Words = {"call": ("", "", "module:function")}
 
 
 def parse_checks(
@@ -73,7 +67,8 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
     words = (_TCP if protocol in ("tcp", "tls") else _HTTP) | _CALL
     word, colon, rest = text.partition(":")
     if not colon or word not in words:
-        raise ValueError(_describe_unknown(protocol, text, words))
+        suggestions = import_module("pingstate.probes.suggestions")
+        raise ValueError(suggestions.describe_unknown(protocol, text, words, {*_HTTP, *_TCP}))
     if word == "call":
         try:
             return CallCondition(_require_callable(import_from_string(rest)))
@@ -88,24 +83,6 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
     if patience is not None and timeout is not None and patience >= timeout:
         raise ValueError(f"{text!r} is not shorter than the timeout of {timeout:g} s")
     return condition
-
-
-def _describe_unknown(protocol: str, text: str, words: dict[str, tuple[str, str, str]]) -> str:
-    forms = ", ".join(f"{word}:{form}" for word, (_, _, form) in words.items())
-    if text.partition(":")[0] in _HTTP | _TCP and ":" in text:
-        return f"{text!r} is not a check for {protocol}, which takes {forms}, not:CHECK"
-    found = _SPELLING.fullmatch(text)
-    near = difflib.get_close_matches(found[2].lower().replace("-", "_"), words, 1) if found else []
-    if not found or not near:
-        return f"{text!r} is not a check; expected one of {forms}, not:CHECK"
-    turned = found[1] or "!" in found[3]
-    meant = f"{'not:' if turned else ''}{near[0]}:{found[4] or words[near[0]][2]}"
-    if found[4] and near[0] != "call":
-        try:
-            parse_check(protocol, meant)
-        except ValueError as exc:
-            return f"{text!r} is not a check, and {exc}"
-    return f"{text!r} is not a check; did you mean {meant!r}?"
 
 
 def _require_callable(function: Any) -> Callable[[Any], Any]:
