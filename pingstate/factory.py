@@ -49,6 +49,7 @@ def create_probe(settings: Settings) -> Probe:
             **tls,
             "path": settings.path,
             "method": settings.method,
+            "body": settings.body,
             "headers": settings.header,
             "basic_auth": settings.basic_auth,
             "follow_redirects": not settings.no_follow_redirects,

@@ -261,6 +261,14 @@ def validate_basic_auth(pair: tuple[str, str], name: str = "basic_auth") -> tupl
     return pair[0], pair[1]
 
 
+def validate_body(body: str | bytes, name: str = "body") -> bytes:
+    """The bytes of a request's body, text as UTF-8; a secret."""
+    data = body if isinstance(body, bytes) else _utf8(body) if isinstance(body, str) else None
+    if data is None:
+        raise InvalidValueError(name, body, "text or bytes", secret=True)
+    return data
+
+
 def validate_send(data: bytes, name: str = "send") -> bytes:
     """Bytes to send; a secret."""
     if not isinstance(data, bytes):

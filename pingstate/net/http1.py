@@ -46,6 +46,7 @@ class Hop(NamedTuple):
     port: int
     server_name: str | None = None
     ip_version: int | None = None
+    body: bytes = b""
 
 
 class _Response(http.client.HTTPResponse):

@@ -34,9 +34,11 @@ from pingstate.probes.stream import Content, read_until_decided
 from pingstate.text import excerpt
 from pingstate.values import (
     DEFAULT_TIMEOUTS,
+    InvalidValueError,
     authority,
     normalize_address,
     normalize_host,
+    validate_body,
     validate_ip_version,
     validate_max_body_bytes,
     validate_method,
@@ -49,15 +51,18 @@ from pingstate.values import (
 class HTTPProbe:
     """Ask one URL with requests and judge the final answer.
 
-    `method` is any HTTP method. `headers` are sent as they are, `Host` included, and replace the
-    probe's own. `basic_auth` is (user, password). `ca_file` is a PEM file of the authorities to
-    trust instead of the system's; `client_cert` and `client_key` are PEM files; `server_name` is
-    the name in the TLS handshake and the one that is verified (None: `address`); `verify_tls`
-    False accepts any certificate. Redirects are followed at most 10 times, to http and https
-    only, and not for a status that the check names. To another origin go no credentials and of
-    `headers` only those that are harmless anywhere, such as User-Agent and Accept; a host gets
-    back the cookies that it set on the way. At most `max_body_bytes` of a decoded body are read,
-    and only where the check needs it. `ip_version` is 4 or 6, None for both.
+    `method` is any HTTP method, None for GET, or for POST where there is a `body`. Text is sent as
+    UTF-8. `headers` are sent as they are, `Host` included, and replace the probe's own; a body's
+    length is always its own. `basic_auth` is (user, password). `ca_file` is a PEM file of the
+    authorities to trust instead of the system's; `client_cert` and `client_key` are PEM files;
+    `server_name` is the name in the TLS handshake and the one that is verified (None: `address`);
+    `verify_tls` False accepts any certificate. `ip_version` is 4 or 6, None for both. At most
+    `max_body_bytes` of a decoded body are read, and only where the check needs it.
+
+    Redirects are followed at most 10 times, to http and https only, and not for a status that the
+    check names. To another origin go no credentials and of `headers` only those that are harmless
+    anywhere, such as User-Agent and Accept; a host gets back the cookies that it set on the way.
+    A body is sent again where the status says so (RFC 9110, 15.4), and never to another origin.
 
     Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
     has a connection of its own. Raises ValueError for what can't be asked, certificate files that
@@ -74,8 +79,9 @@ class HTTPProbe:
         timeout: float | None = None,
         tls: bool = False,
         verify_tls: bool = True,
-        method: str = "GET",
+        method: str | None = None,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        body: str | bytes = b"",
         basic_auth: tuple[str, str] | None = None,
         ca_file: str | None = None,
         client_cert: str | None = None,
@@ -109,10 +115,14 @@ class HTTPProbe:
         url, fields = self._create_url(scheme, path), encode_headers(headers)
         if basic_auth is not None:
             fields["Authorization"] = encode_basic_auth(basic_auth)
-        request = create_request(url, validate_method(method), fields)
-        self._hop = Hop(request, url, self.address, self.port, ip_version=self._ip_version)
+        content = validate_body(body)
+        method = validate_method(("POST" if content else "GET") if method is None else method)
+        if content and "Transfer-Encoding" in fields:
+            raise InvalidValueError("header", "Transfer-Encoding", "a header to send with a body")
+        request = create_request(url, method, fields, content)
+        self._hop = Hop(request, url, self.address, self.port, None, self._ip_version, content)
         self._redirects = Redirects(self._hop, server_name)
-        self._secrets = secret_variants(split_secrets(fields, basic_auth, url.target))
+        self._secrets = secret_variants(split_secrets(fields, basic_auth, url.target, content))
         colon = ":" if self.address.startswith("unix:") else ""
         shown = url.target.partition("?")[0]
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pingstate.net.errors import CheckFailedError
 from pingstate.net.http1 import Answer, Hop
 from pingstate.net.urls import DEFAULT_PORTS, URL, canonicalize_host, join_location, parse_authority
 from pingstate.probes.request import create_request
@@ -55,10 +56,12 @@ class Redirects:
         url = join_location(hop.url, answer.fields.getlist("Location")[0])
         same_host = canonicalize_host(url.host) in self._hosts
         same_origin = same_host and url.scheme == first.url.scheme and url.port in self._ports
-        method = str(hop.request.method)
-        if (status == 303 and method != "HEAD") or (status in {301, 302} and method == "POST"):
-            method = "GET"
-        without_content = method != first.request.method
+        method, body = str(hop.request.method), hop.body
+        if status == 303 or (status in {301, 302} and method == "POST"):
+            method, body = "HEAD" if method == "HEAD" else "GET", b""
+        if body and not same_origin:
+            raise CheckFailedError(f"redirected to {url.origin}, and a body is for one origin only")
+        without_content = method != first.request.method or body != first.body
         headers = {
             name: value
             for name, value in first.request.headers.items()
@@ -66,12 +69,13 @@ class Redirects:
             and not (without_content and _describes_content(name.lower()))
         }
         return Hop(
-            create_request(url, method, headers),
+            create_request(url, method, headers, body),
             url,
             first.address if same_host else url.host,
             first.port if same_origin else url.port,
             None if same_origin else canonicalize_host(url.host),
             first.ip_version,
+            body,
         )
 
     def carry_cookies(

@@ -14,8 +14,13 @@ from pingstate.net.urls import URL
 from pingstate.values import validate_basic_auth, validate_header
 
 
-def create_request(url: URL, method: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    """A request for `url`; `headers`, ready to be sent, replace the probe's own fields."""
+def create_request(
+    url: URL, method: str, headers: Mapping[str, str], body: bytes = b""
+) -> requests.PreparedRequest:
+    """A request for `url`; `headers`, ready to be sent, replace the probe's own fields.
+
+    The length of a body is that of this one, whatever `headers` say.
+    """
     prepared = requests.Request(method, "http://localhost/").prepare()
     prepared.headers.update(
         {
@@ -27,6 +32,9 @@ def create_request(url: URL, method: str, headers: Mapping[str, str]) -> request
         }
     )
     prepared.headers.update(headers)
+    if body:
+        prepared.body = body
+        prepared.headers["Content-Length"] = str(len(body))
     return prepared
 
 
@@ -52,14 +60,36 @@ def encode_basic_auth(pair: tuple[str, str]) -> str:
 
 
 def split_secrets(
-    fields: Mapping[str, str], basic_auth: tuple[str, str] | None, target: str
+    fields: Mapping[str, str], basic_auth: tuple[str, str] | None, target: str, body: bytes
 ) -> list[str]:
-    """The words of a request that may be secrets: values of fields, the password, the query."""
+    """The words of a request that may be secrets: values of fields, password, query, body."""
     # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
     values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
+    text = body.decode("utf-8", "replace")
+    values += [text, *_json_strings(text), *re.findall(">([^<>]+)<", text)]
     words = [word for value in values for word in (value, *value.split())]
     if basic_auth is not None:
         words.append(basic_auth[1])
-    query = target.partition("?")[2]
-    words += [query, *re.split("[=&]", query)]
+    for pairs in (target.partition("?")[2], text):
+        words += [pairs, *re.split("[=&]", pairs)]
     return [*words, *map(unquote_plus, words)]
+
+
+def _json_strings(text: str) -> list[str]:
+    """The strings among the values of a JSON text; none of what is no JSON."""
+    if text[:1] not in {"{", "[", '"'}:
+        return []
+    import json  # noqa: PLC0415  # few requests have a body
+
+    strings: list[str] = []
+    try:
+        waiting = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            strings.append(value)
+        elif isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+    return strings

@@ -15,6 +15,7 @@ from pingstate.settings import parsing
 from pingstate.values import (
     PROTOCOLS,
     normalize_host,
+    validate_body,
     validate_fraction,
     validate_history,
     validate_interval,
@@ -161,12 +162,22 @@ class Settings:
         "URL path for http/https",
         redact=parsing.redact_query,
     )
-    method: str = _setting(
+    method: str | None = _setting(
         _REQUEST,
-        "GET",
+        None,
         validate_method,
         "METHOD",
         "HTTP method of the request",
+        default_text="`GET`, `POST` with `--body`",
+    )
+    body: bytes = _setting(
+        _REQUEST,
+        b"",
+        validate_body,
+        "TEXT",
+        "body of the request, sent as UTF-8; its type is what `--header` says",
+        default_text="none",
+        redact=parsing.redact,
     )
     header: tuple[tuple[str, str], ...] = _setting(
         _REQUEST,

@@ -34,6 +34,15 @@ server {
     default_type text/plain;
     location = / { return 200 "plain\\n"; }
     location = /posted { if ($request_method != POST) { return 405; } return 200; }
+    location = /body {
+        if ($http_content_type != "application/json") { return 415; }
+        proxy_pass http://127.0.0.1:8080/body/seen;
+        proxy_method GET;
+        proxy_pass_request_body off;
+        proxy_set_header Content-Length "";
+        proxy_set_header X-Seen "$request_method $http_content_length $request_body";
+    }
+    location = /body/seen { return 200 "$http_x_seen"; }
     location = /header { if ($http_x_probe != "let me in") { return 403; } return 200; }
     location = /basic {
         auth_basic private;
@@ -88,6 +97,7 @@ FILES = {
     "/password": b"probe:open sesame\n",
     # As editors of another system save it.
     "/password-with-mark": b"\xef\xbb\xbfprobe:open sesame\r\n",
+    "/body.json": b'{"ask": "x"}\n',
     "/let-me-in": b"X-Probe: let me in\n",
     "/probes/mine.py": (
         b"def is_plain(answer):\n"
@@ -145,6 +155,19 @@ def without(settings: dict[str, str], *names: str) -> dict[str, str]:
 
 UP = {
     "method": http("/posted", method="POST"),
+    "body": http(
+        "/body",
+        body='{"ask": "grüße"}',
+        header="Content-Type: application/json",
+        check='body_contains:POST 18 {"ask": "grüße"}',
+    ),
+    "body from a file by another method": http(
+        "/body",
+        body_file="/body.json",
+        method="PUT",
+        header="Content-Type: application/json",
+        check='body_contains:PUT 12 {"ask": "x"}',
+    ),
     "header": http("/header", header="X-Probe: let me in"),
     "host header among two": http("/named", header="X-Other: 1\nHost: named.test"),
     "basic auth": http("/basic", basic_auth="probe:open sesame"),
@@ -190,6 +213,7 @@ UP = {
 # What is down, and a word of the line that says why.
 DOWN = {
     "method": (http("/posted"), "405"),
+    "body": (http("/body", body="x"), "415"),
     "header": (http("/header", header="X-Probe: other"), "403"),
     "basic auth": (http("/basic", basic_auth="probe:wrong"), "401"),
     "redirect judged": (http("/moved", no_follow_redirects="true"), "302"),

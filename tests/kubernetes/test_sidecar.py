@@ -37,6 +37,7 @@ VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 NOT_ANNOTATED = {
     "header": "may be a secret",
     "basic_auth": "is a secret",
+    "body": "may be a secret",
     "send": "may be a secret",
     "probe": "code comes with a ConfigMap or an image, and its name with it",
     "log_format": "the same for all apps of a namespace",

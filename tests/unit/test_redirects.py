@@ -193,3 +193,53 @@ def test_first_hop_is_not_named():
     with answering(redirect("ftp://elsewhere/")) as (port, _):
         assert http(port).check().detail == "response: redirected to ftp, not http or https"
     assert http(free_port()).check().detail == "connect: connection refused"
+
+
+# -- a body --------------------------------------------------------------------------------------
+
+BODY = '{"ask": "grüße"}'
+TYPE = {"Content-Type": "application/json", "X-Kept": "1"}
+
+
+def body(request):
+    return request.partition(b"\r\n\r\n")[2].decode()
+
+
+@pytest.mark.parametrize(("status", "method", "then", "again"), [(301, None, "GET", False), (302, None, "GET", False), (303, None, "GET", False), (303, "PUT", "GET", False), (303, "GET", "GET", False), (303, "HEAD", "HEAD", False), (307, None, "POST", True), (308, None, "POST", True), (301, "PUT", "PUT", True), (302, "PATCH", "PATCH", True), (302, "GET", "GET", True)])  # fmt: skip
+def test_body_after_a_redirect(status, method, then, again):
+    with answering(redirect("/x", status), OK) as (port, asked):
+        assert http(port, method=method, headers=TYPE, body=BODY).check().ok
+    assert line(asked[1]) == f"{then} /x HTTP/1.1"
+    assert body(asked[1]) == (BODY if again else "")
+    assert fields(asked[1])["x-kept"] == "1"
+    of_content = {"content-type": "application/json", "content-length": "18"} if again else {}
+    assert {n: v for n, v in fields(asked[1]).items() if n.startswith("content-")} == of_content
+
+
+def test_body_that_was_left_behind_stays_behind():
+    with answering(redirect("/x", 303), redirect("/y", 307), OK) as (port, asked):
+        assert http(port, headers=TYPE, body=BODY).check().ok
+    assert [line(request).split()[0] for request in asked] == ["POST", "GET", "GET"]
+    assert [body(request) for request in asked] == [BODY, "", ""]
+    assert "content-type" not in fields(asked[2])
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_body_never_goes_to_another_origin(status):
+    with answering(OK) as (other, asked):
+        place = f"http://localhost:{other}"
+        with answering(redirect(f"{place}/x", status)) as (port, _):
+            result = http(port, headers=TYPE, body=BODY).check()
+    assert result.detail == f"response: redirected to {place}, and a body is for one origin only"
+    assert (result.phase, asked) == ("response", [])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_redirect_that_needs_no_body_leads_to_another_origin(status):
+    with (
+        answering(OK) as (other, asked),
+        answering(redirect(f"http://localhost:{other}/x", status)) as (port, _),
+    ):
+        assert http(port, headers=TYPE, body=BODY).check().ok
+    assert (line(asked[0]), body(asked[0])) == ("GET /x HTTP/1.1", "")
+    assert "content-type" not in fields(asked[0])

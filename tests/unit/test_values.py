@@ -139,6 +139,11 @@ TABLE = {
     "method": Row(
         http("method"), same("GET", "head", "M-SEARCH"), same("GE T", "G:T", "GÉT") | {OnlyHere(): 1}
     ),
+    "body": Row(
+        http("body"),
+        same("x", '{"a": "ü\\n"}', "a=1&b=2", "line\r\nline", "\udcff"),
+        {OnlyHere(): "\ud800", OnlyHere(): None, OnlyHere(): 5, OnlyHere(): ["x"]},
+    ),
     "header": Row(
         http("headers"),
         {
