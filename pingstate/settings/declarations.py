@@ -358,7 +358,7 @@ class Settings:
         "127.0.0.1",
         normalize_host,
         "HOST",
-        "bind address of the HTTP API",
+        "bind address of the HTTP API; `::` is every address, IPv6 and IPv4",
     )
     api_port: int = _setting(
         _API,

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
+from pingstate import Monitor, probe, serve
 from pingstate.web.listeners import create_listeners
+from tests.support.client import get
 from tests.support.namespace import call_in_namespace
 
 BOTH = "::1 both.test\n127.0.0.1 both.test\n127.0.0.2 both.test\n"
@@ -63,6 +66,25 @@ def wildcard_where_sockets_of_ipv6_are_refused():
     return answering("::", "127.0.0.1")
 
 
+def served_by_the_library():
+    """What `serve()` answers, and where its `host` and `port` say that it is."""
+    told = {}
+    for host in ("::", "::1", "both.test"):
+        monitor = Monitor(probe("tcp", "127.0.0.1", 9))
+        server = serve(monitor, host=host, port=0)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        answers = {}
+        for client in ("127.0.0.1", "[::1]"):
+            with contextlib.suppress(OSError):
+                answers[client] = get(f"http://{client}:{server.port}/state")[1]
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        told[host] = answers
+    return told
+
+
 def absent_addresses():
     told = {}
     for host in ("192.0.2.7", "elsewhere.test", "nowhere.test"):
@@ -91,6 +113,14 @@ def test_wildcard_is_ipv4_alone_where_there_is_no_ipv6():
     assert found["both.test"] == [["127.0.0.1", "127.0.0.2"], ["127.0.0.1"]]
     refused = call_in_namespace(wildcard_where_sockets_of_ipv6_are_refused)
     assert refused == [["0.0.0.0"], ["127.0.0.1"]]
+
+
+def test_library_listens_the_same_way_on_one_socket():
+    assert call_in_namespace(served_by_the_library, HOSTS) == {
+        "::": {"127.0.0.1": "unknown", "[::1]": "unknown"},
+        "::1": {"[::1]": "unknown"},
+        "both.test": {"127.0.0.1": "unknown"},
+    }
 
 
 def test_address_that_the_machine_lacks_is_an_error():
