@@ -119,15 +119,15 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse what this worker does not do; gunicorn calls it at the start."""
+        """Refuse settings that this worker does not support; gunicorn calls it at the start."""
         if cfg.is_ssl:
-            log.error("pingstate's worker speaks plain HTTP: put a proxy in front for TLS")
+            log.error("pingstate's worker serves plain HTTP only: put a proxy in front for TLS")
             raise SystemExit(2)
 
     def init_process(self) -> None:
         self._poller = selectors.DefaultSelector()
         self._connections: dict[int, _Connection] = {}
-        # Clients with a whole head still in their buffer, each served once a turn.
+        # Connections with a whole head still in their buffer; each is served once per poll.
         self._ready: deque[_Connection] = deque()
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._max_connections = max(8, min(self.cfg.worker_connections, descriptors - 64))
@@ -149,7 +149,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         self._drain()
 
     def _poll_once(self, timeout: float) -> bool:
-        """Do what can be done without waiting for anyone; whether there was something."""
+        """Handle what is ready, waiting at most `timeout` seconds for it; whether anything was."""
         events = self._poller.select(0 if self._ready else timeout)
         for key, _ in events:
             if isinstance(key.data, _Connection):
@@ -167,14 +167,14 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         return bool(events)
 
     def _drain(self) -> None:
-        """Answer who has asked already, and close; new connections go to the next worker."""
+        """Answer requests already received, then close; new connections go to the next worker."""
         for listener in self.sockets:
             self._accept(listener, most=self._max_connections)
             self._poller.unregister(listener)
             listener.close()
         until = time.monotonic() + _DRAIN
         quiet = False
-        # A turn in which nothing came tells that the buffers are empty.
+        # A poll that finds nothing means that the buffers are empty.
         while time.monotonic() < until and not quiet:
             self.notify()
             quiet = not self._poll_once(0.05) and not self._ready
@@ -204,7 +204,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _receive(self, connection: _Connection) -> None:
         if len(connection.received) > _MAX_HEAD:
-            return  # who asks faster than answers go out waits
+            return  # a client that asks faster than it reads the answers has to wait
         try:
             data = connection.sock.recv(_RECV)
         except BlockingIOError:
@@ -291,8 +291,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         if connection.blocked:
             return
         if connection.closing:
-            # The client is told, and what it still sends is read: a reset would take the
-            # answer away from it.
+            # What the client still sends is read: a reset could take the answer away from it.
             connection.lingering = True
             connection.expires = time.monotonic() + _LINGER
             with suppress(OSError):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from tests.support.process import Sidecar
 from tests.support.target import Target
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Never the default address, whatever a test forgets to say.
 os.environ["PINGSTATE_ADDRESS"] = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The verdict: four states, a table of transitions, and what led there."""
+"""The state machine: four states, a table of transitions, and the checks that led there."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ class PingFSM:
 
     @property
     def settled(self) -> bool:
-        """Whether no check is awaited before the state is certain: not within a count."""
+        """Whether the state is certain: no consecutive failures or successes are being counted."""
         return self._state in ("up", "down", _DOWN_SINCE_START)
 
     def possible_transitions(self) -> set[tuple[str, str]]:
-        """The changes of the public word that the table has: (old, new)."""
+        """Every change of the public state that the table allows, as (old, new)."""
         pairs = {
             (old.partition(COUNT_SEPARATOR)[0], new.partition(COUNT_SEPARATOR)[0])
             for (old, _), new in self._table.items()

@@ -94,9 +94,9 @@ class Monitor:
         self._reset_locks()
 
     def use_store(self, handover: Handover) -> None:
-        """Keep the verdict there, and begin with the one found there while it is not stale.
+        """Save the state there after each check, and start from the one found there if not stale.
 
-        To be called before `start()`.
+        Call it before `start()`.
         """
         self._handover = handover
 
@@ -150,7 +150,7 @@ class Monitor:
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop checking; waits up to `timeout` seconds for a check in flight, whose result is lost.
+        """Stop checking; waits up to `timeout` seconds for a check in flight, and discards it.
 
         `start()` starts again. A probe that never returns keeps its thread, and the next check
         waits for it.

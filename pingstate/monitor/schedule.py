@@ -36,7 +36,7 @@ class Schedule:
         self._is_first = jitter > 0
 
     def next(self, at: float, *, fast: bool = False) -> float:
-        """When the check after this moment is due; slots that have passed are left out."""
+        """When the next check after this moment is due; missed slots are skipped."""
         interval = self._intervals[fast]
         if self._is_first:
             self._is_first = False
