@@ -116,7 +116,7 @@ def _variables(setting: Setting, environ: Mapping[str, str]) -> list[str]:
     numbered = {
         (int(found[2]), found[1])
         for name in environ
-        if (found := re.fullmatch(f"({setting.variable}_([0-9]{{1,9}}))(?:_FILE)?", name))
+        if (found := re.fullmatch(f"({setting.variable}_([0-9]{{1,99}}))(?:_FILE)?", name))
     }
     return [setting.variable, *(variable for _, variable in sorted(numbered))]
 

@@ -98,8 +98,8 @@ def _is_slip(word: str, name: str) -> bool:
         pairs = list(zip(parts, wanted, strict=True))
         slips = sum(one != other for one, other in pairs)
         return slips <= 2 and all(_is_close_word(one, other) for one, other in pairs)
-    # A dash too many or too few.
-    return len(name) > 5 and _distance("".join(parts), "".join(wanted)) <= 1
+    # An underscore too many or too few.
+    return _distance("".join(parts), "".join(wanted)) <= (1 if len(name) > 5 else 0)
 
 
 def _is_close_word(word: str, wanted: str) -> bool:

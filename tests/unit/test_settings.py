@@ -282,6 +282,7 @@ def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
     secret.write_text("Authorization: Bearer hunter2\n")
     environ = {
         "PINGSTATE_HEADER_10": "X-D: 4",
+        "PINGSTATE_HEADER_12345678901234567890": "X-E: 5",
         "PINGSTATE_HEADER_2_FILE": str(secret),
         "PINGSTATE_HEADER": "X-A: 1\nX-B: 2",
         "PINGSTATE_HEADER_03": "X-C: 3",
@@ -296,10 +297,12 @@ def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
         ("Authorization", "Bearer hunter2"),
         ("X-C", "3"),
         ("X-D", "4"),
+        ("X-E", "5"),
     )
     assert loaded.settings.check == ("banner_contains:a", "banner_contains:b")
     assert loaded.sources["header"] == (
-        "PINGSTATE_HEADER, PINGSTATE_HEADER_2_FILE, PINGSTATE_HEADER_03, PINGSTATE_HEADER_10"
+        "PINGSTATE_HEADER, PINGSTATE_HEADER_2_FILE, PINGSTATE_HEADER_03, PINGSTATE_HEADER_10, "
+        "PINGSTATE_HEADER_12345678901234567890"
     )
     assert loaded.warnings == ()
 

@@ -44,8 +44,10 @@ CLOSE = {
     "CA_FIEL": "CA_FILE",
     "NO_VERFIY_TLS": "NO_VERIFY_TLS",
     "LOG_LEVLE": "LOG_LEVEL",
-    # dashes, order, case
+    # underscores, order, case
     "TIME_OUT": "TIMEOUT",
+    "CHECK_": "CHECK",
+    "_PORT": "PORT",
     "BASICAUTH": "BASIC_AUTH",
     "LOGLEVEL": "LOG_LEVEL",
     "HEALTH_CHECK": "HEALTHCHECK",

@@ -86,7 +86,9 @@ def numbers(*values: float) -> dict[str, float]:
     return {repr(value): value for value in values}
 
 
-SECONDS = {"x": "x", "": "", OnlyHere(): True} | numbers(0, -1, NAN, INF, -INF)
+SECONDS = {"x": "x", "": "", OnlyHere(): True, OnlyHere(): [], OnlyHere(): 10**400} | numbers(
+    0, -1, NAN, INF, -INF
+)
 HOSTS = same("db.internal", "127.0.0.1", "::1", "fe80::1%eth0", "db_1", "example.com.") | {
     "[::1]": "[::1]",
     "bücher.example": "bücher.example",
