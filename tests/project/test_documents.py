@@ -58,8 +58,6 @@ CLAIMS: dict[tuple[str, str, str], str] = {
         "python",
     ): "project.test_readme:test_python_of_the_readme_runs_as_printed",
     (README, "Checks", "bash"): "project.test_readme:test_command_line_of_the_readme_runs",
-    (README, "Recipes", "bash"): "project.test_readme:test_recipe_of_the_readme_runs",
-    (README, "Recipes", "python"): "project.test_readme:test_python_of_the_readme_runs_as_printed",
     (
         README,
         "Probes in Python",

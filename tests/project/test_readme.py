@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shlex
@@ -19,7 +18,6 @@ from tests.support import ROOT
 from tests.support.client import free_port
 from tests.support.documents import Document
 from tests.support.process import clean_environ, run_pingstate
-from tests.support.servers import talker
 from tests.support.waiting import wait_until
 
 README = Document("README.md")
@@ -50,9 +48,8 @@ def local(snippet: str, port: int, banner_port: int, api_port: int) -> str:
         ("192.168.86.3", 5432),
         ("1.1.1.1", 443),
         ("git.example.com", 22),
-        ("mail.example.com", 25),
     ):
-        ours = banner_port if host.startswith(("git", "mail")) else port
+        ours = banner_port if host.startswith("git") else port
         snippet = snippet.replace(f'"{host}", {ports}', f'"127.0.0.1", {ours}')
     return snippet.replace('"https"', '"http"').replace("port=8787", f"port={api_port}")
 
@@ -84,19 +81,7 @@ def banner():
 def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
     target.body = b'{"ready": true}'
     api_port = free_port()
-    with contextlib.ExitStack() as stack:
-        spoken = stack.enter_context(talker(mail))[1] if "is_mail" in snippet else banner
-        run_snippet(local(snippet, target.port, spoken, api_port), api_port)
-
-
-def mail(sock):
-    sock.sendall(b"220 mail.test ESMTP\r\n")
-    if sock.recv(100).startswith(b"EHLO "):
-        sock.sendall(b"250-mail.test\r\n250 HELP\r\n")
-        sock.recv(1)
-
-
-def run_snippet(code, api_port):
+    code = local(snippet, target.port, banner, api_port)
     assert "example.com" not in code
     assert "1.1.1.1" not in code
     names = re.findall(r"check=(is_\w+)", code)
@@ -136,31 +121,6 @@ def run_snippet(code, api_port):
         assert "True" in out  # beside what the callback's thread prints
     if "do_other_work" in code:
         assert out == "up\n"
-
-
-@pytest.mark.parametrize("line", [x for x in README.commands("Recipes") if not x.startswith("#")])
-def test_recipe_of_the_readme_runs(line, target, sidecar):
-    port = target.port
-    if "status:200-399" in line:
-        target.status, target.headers["Location"] = 302, "http://elsewhere.example/"
-    elif "syncing" in line:
-        target.body = b'{"jsonrpc": "2.0", "id": 1, "result": false}'
-    elif "text/html" in line:
-        target.headers["Content-Type"] = "text/html; charset=utf-8"
-    elif "ready: yes" in line:
-        target.body = b"db: up\nready: yes\n"
-    with contextlib.ExitStack() as stack:
-        if "open:" in line:
-            port = stack.enter_context(talker(lambda sock: sock.recv(1)))[1]
-        elif "down" in line:
-            port = free_port()
-        arguments = as_local(line, port)
-        if "--wait" in arguments:
-            assert run_pingstate(*arguments).returncode == 0
-        else:
-            sidecar(*arguments, "--interval", "30").wait_for_state("up")
-    if "--body" in arguments:
-        assert target.requests[0][0] == "POST"
 
 
 def as_local(line: str, port: int) -> list[str]:
