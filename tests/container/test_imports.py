@@ -35,8 +35,8 @@ NEVER = {
     "argparse", "asyncio", "code", "codeop", "concurrent.futures", "ctypes", "decimal", "getpass",
     "gunicorn.asgi", "gunicorn.dirty", "hmac", "html", "http.cookies", "http.server", "idna.core",
     "itsdangerous", "jinja2", "mimetypes", "multiprocessing", "netrc", "pickle",
-    "prometheus_client", "pydoc", "socketserver", "subprocess", "unittest", "urllib.request",
-    "werkzeug.debug", "werkzeug.serving", "werkzeug.test", "xml", "zipfile",
+    "pingstate.web.metrics", "pingstate.web.page", "prometheus_client", "pydoc", "socketserver",
+    "subprocess", "unittest", "urllib.request", "werkzeug.debug", "werkzeug.serving", "werkzeug.test", "xml", "zipfile",
 }  # fmt: skip
 NEVER_FOR_TCP = {
     "email.message", "http.client", "http.cookiejar", "idna", "regex", "requests", "ssl", "urllib3",
