@@ -359,6 +359,41 @@ def test_a_file_that_is_missing_is_named(image: str) -> None:
     assert "PINGSTATE_BASIC_AUTH_FILE" in line
 
 
+def test_a_misspelt_setting_and_a_url_are_named(image: str) -> None:
+    settings = {
+        "PINGSTATE_ADDRESS": "http://probe:sesame@target:8080/json",
+        "PINGSTATE_INTERVALL": "30",
+    }
+    code, out, err = run_to_end(image, environment=settings)
+    assert (code, out) == (2, "")
+    url, misspelt = err.splitlines()
+    assert url.endswith(
+        "; instead set PINGSTATE_PROTOCOL=http PINGSTATE_ADDRESS=target PINGSTATE_PORT=8080 "
+        "PINGSTATE_PATH=/json PINGSTATE_BASIC_AUTH=***"
+    )
+    assert misspelt.endswith(
+        "PINGSTATE_INTERVALL: is not a setting; did you mean PINGSTATE_INTERVAL?"
+    )
+    assert "sesame" not in err
+
+
+def test_variables_of_the_app_next_door_change_nothing(image: str, site: Network) -> None:
+    foreign = {
+        "SCRIPT_NAME": "/app",
+        "GUNICORN_CMD_ARGS": "--bind 0.0.0.0:9999 --workers 3",
+        "WEB_CONCURRENCY": "",
+        "FORWARDED_ALLOW_IPS": "garbage",
+        "PORT": "9999",
+    }
+    with running_sidecar(image, site, http() | foreign, {}) as sidecar:
+        sidecar.follow("up")
+        assert sidecar.get("/healthz") == (200, "up")
+        wait_until(lambda: sidecar.health() == "healthy", what="the container is healthy")
+        log = sidecar.docker.logs().decode()
+    assert log.count(" WARNING ") == 1
+    assert "not pingstate's: GUNICORN_CMD_ARGS, SCRIPT_NAME\n" in log
+
+
 def test_the_configuration_is_printed_without_its_secrets(image: str) -> None:
     settings = http(basic_auth_file="/password", print_config="true")
     code, out, err = run_to_end(image, "--interval", "7", environment=settings, files=FILES)
