@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pingstate import probe
 from pingstate.probes.conditions import CallCondition, Outcome
+from tests.support.content import evaluate
 from tests.support.servers import https_server, talker
 
 
@@ -122,3 +128,31 @@ def test_keyboard_interrupt_ends_more_than_the_check():
 
     with pytest.raises(KeyboardInterrupt):
         CallCondition(interrupted).evaluate(None)
+
+
+CHECKS = st.sampled_from([
+    "body_contains:a", "body_contains:ab", "body_matches:^a", "body_matches:b$", "body_matches:(?!a)",
+    r"body_matches:\xff", "json:/a", "json:/a=1", "json:/a!=1", "json:/a<1", "json:/0>=1",
+    "json_matches:/a=^a", "json:",
+])  # fmt: skip
+BODIES = st.one_of(
+    st.binary(max_size=12),
+    st.text(alphabet="ab1\n", max_size=12).map(str.encode),
+    st.fixed_dictionaries({}, optional={"a": st.sampled_from([0, 1, 1.0, True, None, "a", "1", []])}).map(lambda d: json.dumps(d).encode()),
+    st.lists(st.integers(0, 2) | st.none(), max_size=2).map(lambda d: json.dumps(d).encode()),
+)  # fmt: skip
+
+
+@given(CHECKS, BODIES, st.sampled_from([4, 65536]))
+def test_negated_check_is_the_opposite_unless_it_is_undecided(check, body, limit):
+    plain, negated = (evaluate(text, body, limit=limit) for text in (check, f"not:{check}"))
+    assert plain.undecided is negated.undecided
+    assert negated.ok is (not plain.ok and not plain.undecided)
+
+
+@given(CHECKS, BODIES, st.lists(st.integers(0, 12)), st.sampled_from([4, 65536]))
+def test_outcome_does_not_depend_on_the_pieces(check, body, cuts, limit):
+    places = [0, *sorted(cuts), len(body)]
+    pieces = [body[a:b] for a, b in pairwise(places)]
+    whole = evaluate(check, body, limit=limit)
+    assert evaluate(check, *pieces, limit=limit).ok is whole.ok
