@@ -58,6 +58,8 @@ CLAIMS: dict[tuple[str, str, str], str] = {
         "python",
     ): "project.test_readme:test_python_of_the_readme_runs_as_printed",
     (README, "Checks", "bash"): "project.test_readme:test_command_line_of_the_readme_runs",
+    (README, "Recipes", "bash"): "project.test_recipes:test_every_recipe_has_a_test_here",
+    (README, "Recipes", "python"): "project.test_recipes:test_dialogue_by_a_callable",
     (
         README,
         "Probes in Python",

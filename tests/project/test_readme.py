@@ -28,7 +28,8 @@ def test_settings_table_is_generated_from_the_declarations():
     assert settings_table.update(TEXT) == TEXT
 
 
-PYTHON = README.code("python")
+# What stands in a file of its own is run where it is told of.
+PYTHON = [code for code in README.code("python") if not code.startswith("# probes/")]
 STUBS = """
 import threading, sys
 ticks = 0
@@ -77,7 +78,7 @@ def banner():
     thread.join()
 
 
-@pytest.mark.parametrize("snippet", [s for s in PYTHON if not s.startswith("# probes/")])
+@pytest.mark.parametrize("snippet", PYTHON)
 def test_python_of_the_readme_runs_as_printed(snippet, target, banner):
     target.body = b'{"ready": true}'
     api_port = free_port()
