@@ -57,6 +57,7 @@ CLAIMS: dict[tuple[str, str, str], str] = {
         "A library",
         "python",
     ): "project.test_readme:test_python_of_the_readme_runs_as_printed",
+    (README, "TLS", "bash"): "project.test_readme:test_tls_of_the_readme_runs",
     (README, "Checks", "bash"): "project.test_readme:test_command_line_of_the_readme_runs",
     (README, "Recipes", "bash"): "project.test_recipes:test_every_recipe_has_a_test_here",
     (README, "Recipes", "python"): "project.test_recipes:test_dialogue_by_a_callable",

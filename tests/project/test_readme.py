@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+import trustme
 
 from pingstate import TRANSITIONS, Monitor, probe
 from pingstate.monitor.fsm import STATES
@@ -18,7 +19,10 @@ from tests.support import ROOT
 from tests.support.client import free_port
 from tests.support.documents import Document
 from tests.support.process import clean_environ, run_pingstate
+from tests.support.servers import tls_context, tls_talker
 from tests.support.waiting import wait_until
+from tests.unit.test_starttls import GOOD
+from tests.unit.test_tls_probe import upgrading
 
 README = Document("README.md")
 TEXT = README.text
@@ -144,6 +148,35 @@ DIALOGUES = {
         b"0\x84\x00\x00\x00\x10\x02\x01\x01a\x84\x00\x00\x00\x07\n\x01\x00\x04\x00\x04\x00",
     ),
 }
+
+
+@pytest.mark.parametrize("line", README.commands("TLS"))
+def test_tls_of_the_readme_runs(line, tmp_path):
+    ca = trustme.CA()
+    client = ca.issue_cert("sidecar@client.test")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    client.private_key_pem.write_to_path(tmp_path / "tls.key")
+    shown = []
+
+    def talk(sock):
+        shown.append(sock.getpeercert())
+        asked, said = DIALOGUES["PONG"]
+        if "--send" in line:
+            assert sock.recv(100) == asked
+            sock.sendall(said)
+        sock.recv(1)
+
+    context = tls_context(ca.issue_cert("127.0.0.1"), ca if "--client-cert" in line else None)
+    begun = upgrading(GOOD["smtp"], context, talk) if "--starttls" in line else None
+    with begun or tls_talker(talk, context) as (_, port):
+        words = as_local(line, port)
+        files = {"ca.pem", "tls.crt", "tls.key"}
+        words = [str(tmp_path / word) if word in files else word for word in words]
+        # In place of the system's authorities, where the line trusts these.
+        ran = run_pingstate(*words, "--once", PINGSTATE_CA_FILE=str(tmp_path / "ca.pem"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert bool(shown[0]) == ("--client-cert" in line)
 
 
 @pytest.mark.parametrize("line", [x for x in README.commands("The command line") + README.commands("Checks") if x.startswith("pingstate")])  # fmt: skip

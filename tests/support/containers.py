@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,9 +140,12 @@ def running_server(
     environment: Mapping[str, str] | None = None,
     files: Mapping[str, bytes] | None = None,
     volumes: Mapping[str, str] | None = None,
+    command: Sequence[str] = (),
 ) -> Iterator[Container]:
     """Run a real server under a name on the network."""
     container = DockerContainer(image).with_network(network).with_network_aliases(alias)
+    if command:
+        container.with_command(list(command))
     container.with_envs(**(environment or {}))
     for path, content in (files or {}).items():
         container.with_copy_into_container(content, path)
