@@ -8,6 +8,7 @@ from pingstate.imports import import_from_string
 from pingstate.monitor.fsm import threshold_transitions
 from pingstate.monitor.monitor import Monitor
 from pingstate.monitor.notifier import TransitionCallback
+from pingstate.net.errors import describe_failure
 from pingstate.probes.base import Probe
 from pingstate.probes.factory import probe
 from pingstate.settings import PREFIX, ConfigurationError, Settings
@@ -66,7 +67,7 @@ def create_probe(settings: Settings) -> Probe:
             **options,
         )
     except (ValueError, OSError) as exc:
-        raise ConfigurationError([describe(exc)]) from exc
+        raise ConfigurationError([describe_failure(exc)]) from exc
 
 
 def _custom(path: str) -> Probe:

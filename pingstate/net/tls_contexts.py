@@ -15,9 +15,10 @@ from pathlib import Path
 from pingstate.net.attempt import Attempt
 from pingstate.net.certificate import Certificate, read_certificate
 from pingstate.net.deadline import Deadline
-from pingstate.net.errors import CheckFailedError, describe_tls_error
+from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.tls import TLSStream
+from pingstate.net.tls_errors import describe_tls_error
 from pingstate.values import InvalidValueError, normalize_host
 
 log = logging.getLogger(__name__)

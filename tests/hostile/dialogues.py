@@ -6,25 +6,24 @@ from collections.abc import Callable, Mapping
 
 from tests.hostile.catalogue import UP, UP_SOON, Expected, down, served
 from tests.hostile.peers import Peer, noise, server_context, well_behaved
+from tests.support.dialogues import SCRIPTS, ldap_response
 
 FAMILY = "Dialogues before TLS"
 LATE = down("timeout", says="tls")
 FAILS = down("tls", soon=True)
 RESETS = down("tls", "connect", soon=True)
 ENDLESS = down("tls", "timeout")
-LDAP_GO = b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00"
 
 # What a good server says; between two of these it is asked something.
 TURNS: Mapping[str, tuple[bytes, ...]] = {
-    "smtp": (
-        b"220 mail.test ESMTP\r\n",
-        b"250-mail.test\r\n250-SIZE 1000\r\n250 STARTTLS\r\n",
-        b"220 2.0.0 go ahead\r\n",
-    ),
-    "imap": (b"* OK ready\r\n", b"* OK still here\r\na OK begin\r\n"),
-    "pop3": (b"+OK ready\r\n", b"+OK begin\r\n"),
-    "postgres": (b"", b"S"),
-    "ldap": (b"", LDAP_GO),
+    starttls: tuple(SCRIPTS[script][::2])
+    for starttls, script in {
+        "smtp": "smtp",
+        "imap": "imap with news",
+        "pop3": "pop3",
+        "postgres": "postgres",
+        "ldap": "ldap",
+    }.items()
 }
 Turns = tuple[bytes, ...]
 Then = Callable[[Peer], None]
@@ -127,9 +126,9 @@ REFUSALS: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "an error": (b"", b"E" + b"\xff" * 5000),
     },
     "ldap": {
-        "refused": (b"", b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"),
-        "unsolicited": (b"", b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00"),
-        "another answer": (b"", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"),
+        "refused": (b"", ldap_response(2)),
+        "unsolicited": (b"", ldap_response(52, number=0)),
+        "another answer": (b"", ldap_response(0, tag=0x61)),
         "no length": (b"", b"\x30\x80"),
         "a length of lengths": (b"", b"\x30\xff" + b"\xff" * 127),
         "an empty answer": (b"", b"\x30\x00"),

@@ -17,12 +17,11 @@ from pingstate.monitor.fsm import STATES
 from tests.project import settings_table
 from tests.support import ROOT
 from tests.support.client import free_port
+from tests.support.dialogues import SCRIPTS, upgrading
 from tests.support.documents import Document
 from tests.support.process import clean_environ, run_pingstate
 from tests.support.servers import tls_context, tls_talker
 from tests.support.waiting import wait_until
-from tests.unit.test_starttls import GOOD
-from tests.unit.test_tls_probe import upgrading
 
 README = Document("README.md")
 TEXT = README.text
@@ -168,7 +167,7 @@ def test_tls_of_the_readme_runs(line, tmp_path):
         sock.recv(1)
 
     context = tls_context(ca.issue_cert("127.0.0.1"), ca if "--client-cert" in line else None)
-    begun = upgrading(GOOD["smtp"], context, talk) if "--starttls" in line else None
+    begun = upgrading(SCRIPTS["smtp"], context, talk) if "--starttls" in line else None
     with begun or tls_talker(talk, context) as (_, port):
         words = as_local(line, port)
         files = {"ca.pem", "tls.crt", "tls.key"}

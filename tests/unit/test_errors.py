@@ -4,10 +4,13 @@ import errno
 import re
 import socket
 import ssl
+import subprocess
+import sys
 
 import pytest
 
-from pingstate.net.errors import CheckFailedError, describe_failure, describe_tls_error
+from pingstate.net.errors import CheckFailedError, describe_failure
+from pingstate.net.tls_errors import describe_tls_error
 
 # What no one on call should read: a class, an errno tuple, a line of a C source.
 JARGON = re.compile(r"Error|Errno|\[SSL|_ssl\.c|\(\d+, '")
@@ -44,6 +47,7 @@ def ssl_error(reason, text):
         (ssl_error("SSLV3_ALERT_HANDSHAKE_FAILURE", "sslv3 alert handshake failure"), "TLS failed: the target sent the alert 'handshake failure'"),
         (ssl_error("TLSV1_ALERT_PROTOCOL_VERSION", "tlsv1 alert protocol version"), "TLS failed: the target sent the alert 'protocol version'"),
         (ssl_error(None, "tlsv1 alert no application protocol"), "TLS failed: the target sent the alert 'no application protocol'"),
+        (ssl_error(None, "ssl/tls alert bad certificate"), "TLS failed: the target sent the alert 'bad certificate'"),
         (ssl_error("UNSUPPORTED_PROTOCOL", "unsupported protocol"), "TLS failed: unsupported protocol"),
         (ssl_error(None, "unknown error"), "TLS failed: OpenSSL has no word for it"),
     ],
@@ -76,3 +80,13 @@ def test_words_of_foreign_code_are_one_short_line():
     words = describe_failure(ValueError("a\nb\x1b[2J" + "x" * 500))
     assert words.isprintable()
     assert len(words) <= 160
+
+
+def test_a_failure_without_tls_imports_no_ssl():
+    code = (
+        "import sys\n"
+        "from pingstate import probe\n"
+        "print(probe('tcp', '127.0.0.1', 1).check().phase, 'ssl' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "connect False\n"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 
 import pytest
 
@@ -9,89 +8,26 @@ from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import connect
 from pingstate.net.starttls import MAX_DIALOGUE_BYTES, start_tls
+from tests.support.dialogues import SCRIPTS, ldap_response, scripted
 from tests.support.servers import talker
 from tests.support.waiting import TIMEOUT
 
-OID = b"1.3.6.1.4.1.1466.20037"
-
-
-def ldap_response(code, message=b"", number=1, tag=0x78):
-    response = b"\x0a\x01" + bytes([code]) + b"\x04\x00" + b"\x04" + bytes([len(message)]) + message
-    body = b"\x02\x01" + bytes([number]) + bytes([tag, len(response)]) + response
-    return b"\x30" + bytes([len(body)]) + body
-
-
-LDAP_OK = ldap_response(0)
-# The same with lengths in the long form, as OpenLDAP's peers write them (X.690, 8.1.3.5).
-LDAP_LONG = b"\x30\x84" + struct.pack(">I", len(LDAP_OK) - 2) + LDAP_OK[2:]
-
-# By protocol: what the server says and, in between, what it waits for. None ends the connection.
-GOOD = {
-    "smtp": [
-        b"220 mail.test ESMTP\r\n",
-        b"EHLO [127.0.0.1]\r\n",
-        b"250-mail.test\r\n250-SIZE 1000\r\n250 STARTTLS\r\n",
-        b"STARTTLS\r\n",
-        b"220 go ahead\r\n",
-    ],
-    "smtp in lines": [
-        b"220-one\r\n220-two\r\n220 three\r\n",
-        b"EHLO [127.0.0.1]\r\n",
-        b"250-mail.test\r\n250-starttls\r\n250-8BITMIME\r\n250 HELP\r\n",
-        b"STARTTLS\r\n",
-        b"220-go\n220 ahead\n",
-    ],
-    "imap": [b"* OK [CAPABILITY IMAP4rev1] ready\r\n", b"a STARTTLS\r\n", b"a OK begin\r\n"],
-    "imap with news": [
-        b"* OK ready\r\n",
-        b"a STARTTLS\r\n",
-        b"* CAPABILITY IMAP4rev2\r\n* OK still here\r\na ok begin\r\n",
-    ],
-    "pop3": [b"+OK ready <1@x>\r\n", b"STLS\r\n", b"+OK begin\r\n"],
-    "postgres": [b"", struct.pack(">II", 8, 80877103), b"S"],
-    "ldap": [b"", b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + OID, LDAP_OK],
-    "ldap in long form": [b"", b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + OID, LDAP_LONG],
-}
-
-
-def play(script, every_byte=False):
-    """A server that follows a script, and remembers what else it was sent."""
-
-    def talk(sock):
-        for turn, text in enumerate(script):
-            if turn % 2:
-                said = b""
-                while len(said) < len(text) and (data := sock.recv(len(text) - len(said))):
-                    said += data
-                if said != text:
-                    return
-            elif every_byte:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for byte in text:
-                    sock.sendall(bytes([byte]))
-            else:
-                sock.sendall(text)
-        while sock.recv(4096):
-            pass
-
-    return talker(talk)
-
 
 def dialogue(name, script, timeout=TIMEOUT, **options):
-    with play(script, **options) as (host, port):
+    with scripted(script, **options) as (host, port):
         deadline = Deadline(timeout)
         with connect(host, port, deadline) as sock:
             start_tls(sock, name.partition(" ")[0], deadline)
             assert deadline.phase == "tls"
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.parametrize("every_byte", [False, True])
 def test_a_server_that_offers_tls_is_led_to_it(name, every_byte):
-    dialogue(name, GOOD[name], every_byte=every_byte)
+    dialogue(name, SCRIPTS[name], every_byte=every_byte)
 
 
-EHLO = GOOD["smtp"][:2]
+EHLO = SCRIPTS["smtp"][:2]
 
 
 @pytest.mark.parametrize(
@@ -102,25 +38,25 @@ EHLO = GOOD["smtp"][:2]
         ("smtp", [*EHLO, b"250-x\r\n250 STARTTLSNOT\r\n"], "offers no STARTTLS, it said '250 STARTTLSNOT'"),
         ("smtp", [*EHLO, b"502 what?\r\n"], "offers no STARTTLS, it said '502 what?'"),
         ("smtp", [*EHLO, b"250 ok\r\n"], "offers no STARTTLS"),
-        ("smtp", [*GOOD["smtp"][:4], b"454 not now\r\n"], "refuses STARTTLS: '454 not now'"),
+        ("smtp", [*SCRIPTS["smtp"][:4], b"454 not now\r\n"], "refuses STARTTLS: '454 not now'"),
         ("imap", [b"* BYE go away\r\n"], "the greeting is '* BYE go away', expected OK"),
         ("imap", [b"* PREAUTH hello\r\n"], "the greeting is '* PREAUTH hello', expected OK"),
         ("imap", [b"220 mail\r\n"], "the greeting is no IMAP: '220 mail'"),
-        ("imap", [*GOOD["imap"][:2], b"a BAD unknown\r\n"], "offers no STARTTLS, it said 'a BAD unknown'"),
-        ("imap", [*GOOD["imap"][:2], b"a NO never\r\n"], "offers no STARTTLS, it said 'a NO never'"),
-        ("imap", [*GOOD["imap"][:2], b"b OK\r\n"], "offers no STARTTLS, it said 'b OK'"),
+        ("imap", [*SCRIPTS["imap"][:2], b"a BAD unknown\r\n"], "offers no STARTTLS, it said 'a BAD unknown'"),
+        ("imap", [*SCRIPTS["imap"][:2], b"a NO never\r\n"], "offers no STARTTLS, it said 'a NO never'"),
+        ("imap", [*SCRIPTS["imap"][:2], b"b OK\r\n"], "offers no STARTTLS, it said 'b OK'"),
         ("pop3", [b"-ERR busy\r\n"], "the greeting is no POP3: '-ERR busy'"),
-        ("pop3", [*GOOD["pop3"][:2], b"-ERR what\r\n"], "offers no STARTTLS, it said '-ERR what'"),
-        ("postgres", [*GOOD["postgres"][:2], b"N"], "offers no TLS, it answered SSLRequest with 'N'"),
-        ("postgres", [*GOOD["postgres"][:2], b"Efull"], "expected 'S'"),
-        ("ldap", [*GOOD["ldap"][:2], ldap_response(2, b"unsupported")], "offers no STARTTLS, it said 'unsupported' (protocol error)"),
-        ("ldap", [*GOOD["ldap"][:2], ldap_response(53)], "(result 53)"),
-        ("ldap", [*GOOD["ldap"][:2], ldap_response(0, number=0)], "offers no STARTTLS"),
-        ("ldap", [*GOOD["ldap"][:2], ldap_response(0, tag=0x61)], "is no LDAP"),
-        ("ldap", [*GOOD["ldap"][:2], b"\x30\x80\x00\x00"], "is no LDAP"),
-        ("ldap", [*GOOD["ldap"][:2], b"\x30\x84\xff\xff\xff\xff"], "is no LDAP"),
-        ("ldap", [*GOOD["ldap"][:2], b"\x30\x03\x02\x01\x01"], "is no LDAP"),
-        ("ldap", [*GOOD["ldap"][:2], b"HTTP/1.1 400 Bad Request\r\n\r\n"], "is no LDAP: 'HT"),
+        ("pop3", [*SCRIPTS["pop3"][:2], b"-ERR what\r\n"], "offers no STARTTLS, it said '-ERR what'"),
+        ("postgres", [*SCRIPTS["postgres"][:2], b"N"], "offers no TLS, it answered SSLRequest with 'N'"),
+        ("postgres", [*SCRIPTS["postgres"][:2], b"Efull"], "expected 'S'"),
+        ("ldap", [*SCRIPTS["ldap"][:2], ldap_response(2, b"unsupported")], "offers no STARTTLS, it said 'unsupported' (protocol error)"),
+        ("ldap", [*SCRIPTS["ldap"][:2], ldap_response(53)], "(result 53)"),
+        ("ldap", [*SCRIPTS["ldap"][:2], ldap_response(0, number=0)], "offers no STARTTLS"),
+        ("ldap", [*SCRIPTS["ldap"][:2], ldap_response(0, tag=0x61)], "is no LDAP"),
+        ("ldap", [*SCRIPTS["ldap"][:2], b"\x30\x80\x00\x00"], "is no LDAP"),
+        ("ldap", [*SCRIPTS["ldap"][:2], b"\x30\x84\xff\xff\xff\xff"], "is no LDAP"),
+        ("ldap", [*SCRIPTS["ldap"][:2], b"\x30\x03\x02\x01\x01"], "is no LDAP"),
+        ("ldap", [*SCRIPTS["ldap"][:2], b"HTTP/1.1 400 Bad Request\r\n\r\n"], "is no LDAP: 'HT"),
     ],
 )  # fmt: skip
 def test_a_server_that_does_not_is_quoted(name, script, words):
@@ -129,22 +65,22 @@ def test_a_server_that_does_not_is_quoted(name, script, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_what_comes_in_plain_text_after_the_go_ahead_is_refused(name):
     """CVE-2011-0411: a man in the middle adds what would then seem to have come inside TLS."""
-    script = [*GOOD[name][:-1], GOOD[name][-1] + b"250 injected\r\n"]
+    script = [*SCRIPTS[name][:-1], SCRIPTS[name][-1] + b"250 injected\r\n"]
     with pytest.raises(CheckFailedError, match="more in plain text after its go-ahead: '250 inj"):
         dialogue(name, script)
 
 
 @pytest.mark.parametrize(
     ("name", "turns"),
-    [(name, turns) for name, script in GOOD.items() for turns in range(0, len(script) - 1, 2)],
+    [(name, turns) for name, script in SCRIPTS.items() for turns in range(0, len(script) - 1, 2)],
 )
 @pytest.mark.parametrize("half", [False, True])
 def test_a_server_that_leaves_at_any_step_has_closed(name, turns, half):
-    script = GOOD[name][:turns]
-    whole = GOOD[name][turns]
+    script = SCRIPTS[name][:turns]
+    whole = SCRIPTS[name][turns]
     with talker(lambda sock: _leave(sock, [*script, whole[: len(whole) // 2] if half else b""])) as (host, port):  # fmt: skip
         deadline = Deadline(TIMEOUT)
         with (
@@ -176,7 +112,7 @@ def test_silence_ends_with_the_deadline_and_says_what_was_awaited(name):
 @pytest.mark.parametrize("name", ["smtp", "imap", "pop3"])
 @pytest.mark.parametrize("line", [b"x" * 1000, b"* 250-x\r\n", b"250-x\r\n"])
 def test_no_more_is_read_than_a_dialogue_has(name, line):
-    script = GOOD[name][:2]
+    script = SCRIPTS[name][:2]
     flood = line * (2 * MAX_DIALOGUE_BYTES // len(line))
     with pytest.raises((CheckFailedError, OSError)):
         dialogue(name, [*script, flood])

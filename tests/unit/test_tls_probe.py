@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from pingstate import TLSProbe, probe
+from tests.support.dialogues import LDAP_OK, SCRIPTS, scripted, upgrading
 from tests.support.servers import talker, tls_context, tls_talker
 from tests.support.waiting import TIMEOUT, wait_until
 from tests.unit.test_errors import JARGON
-from tests.unit.test_starttls import GOOD, LDAP_OK, play
 
 
 @pytest.fixture
@@ -173,22 +175,7 @@ def test_plain_text_is_quoted():
 # -- starttls --------------------------------------------------------------------------------------
 
 
-def upgrading(script, context, talk=hold):
-    """A server that follows a script and goes on inside TLS."""
-
-    def serve(sock):
-        for turn, text in enumerate(script):
-            if turn % 2:
-                sock.recv(len(text))
-            else:
-                sock.sendall(text)
-        with context.wrap_socket(sock, server_side=True) as inside:
-            talk(inside)
-
-    return talker(serve)
-
-
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_tls_begins_where_the_protocol_says(authority, name):
     ca, path = authority
     inside = []
@@ -197,7 +184,7 @@ def test_tls_begins_where_the_protocol_says(authority, name):
         inside.append(sock.recv(100))
         sock.sendall(b"250 hello\r\n")
 
-    with upgrading(GOOD[name], tls_context(ca.issue_cert("localhost")), answer) as (_, port):
+    with upgrading(SCRIPTS[name], tls_context(ca.issue_cert("localhost")), answer) as (_, port):
         result = probe(
             "tls", "localhost", port, starttls=name.partition(" ")[0], ca_file=path, timeout=TIMEOUT,
             send=b"EHLO x\r\n", check="banner_contains:250",
@@ -209,7 +196,7 @@ def test_tls_begins_where_the_protocol_says(authority, name):
 
 def test_a_certificate_after_starttls_is_told_though_it_is_not_accepted(authority):
     ca, _ = authority
-    with upgrading(GOOD["smtp"], tls_context(ca.issue_cert("localhost"))) as (_, port):
+    with upgrading(SCRIPTS["smtp"], tls_context(ca.issue_cert("localhost")), hold) as (_, port):
         result = probe("tls", "localhost", port, starttls="smtp", timeout=TIMEOUT).check()
     assert result.phase == "tls"
     assert "certificate was not accepted" in result.detail
@@ -218,11 +205,11 @@ def test_a_certificate_after_starttls_is_told_though_it_is_not_accepted(authorit
 
 def test_a_server_without_starttls_is_down_in_the_phase_tls():
     for starttls, script, words in (
-        ("smtp", [*GOOD["smtp"][:2], b"250 ok\r\n"], "offers no STARTTLS"),
-        ("postgres", [*GOOD["postgres"][:2], b"N"], "offers no TLS"),
-        ("ldap", [*GOOD["ldap"][:2], LDAP_OK + b"x"], "more in plain text"),
+        ("smtp", [*SCRIPTS["smtp"][:2], b"250 ok\r\n"], "offers no STARTTLS"),
+        ("postgres", [*SCRIPTS["postgres"][:2], b"N"], "offers no TLS"),
+        ("ldap", [*SCRIPTS["ldap"][:2], LDAP_OK + b"x"], "more in plain text"),
     ):
-        with play(script) as (host, port):
+        with scripted(script) as (host, port):
             result = probe("tls", host, port, starttls=starttls, timeout=TIMEOUT).check()
         assert result.phase == "tls"
         assert words in result.detail
@@ -230,7 +217,18 @@ def test_a_server_without_starttls_is_down_in_the_phase_tls():
 
 
 def test_silence_before_tls_is_a_timeout_that_says_what_was_awaited():
-    with play([b""]) as (host, port):
+    with scripted([b""]) as (host, port):
         result = probe("tls", host, port, starttls="imap", timeout=0.3).check()
     assert (result.phase, result.timeout_phase) == ("timeout", "tls")
     assert "the greeting has not come" in result.detail
+
+
+def test_a_check_of_tls_imports_nothing_of_http():
+    code = (
+        "import sys\n"
+        "from pingstate import probe\n"
+        "probe('tls', '127.0.0.1', 1, starttls='ldap').check()\n"
+        "print({'requests', 'urllib3', 'http.client', 'flask', 'pingstate.probes.http'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
