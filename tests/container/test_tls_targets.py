@@ -227,7 +227,7 @@ def test_a_missing_client_certificate_is_told_by_a_check_of_the_handshake(probe:
         ("dovecot", "pop3", {"STARTTLS": "smtp", "PORT": "110"}, "the greeting is no SMTP: '+OK"),
         ("dovecot", "imap", {"STARTTLS": "pop3", "PORT": "143"}, "the greeting is no POP3: '* OK"),
         ("postfix", "smtp", {"STARTTLS": "imap", "PORT": "25"}, "the greeting is no IMAP: '220 "),
-        ("postfix", "smtp", {"STARTTLS": "ldap", "PORT": "25"}, "is no LDAP: '220"),
+        ("postfix", "smtp", {"STARTTLS": "ldap", "PORT": "25"}, "is no LDAP: '"),
         ("postfix", "smtp", {"STARTTLS": "postgres", "PORT": "25"}, "expected 'S'"),
     ],
 )
