@@ -17,7 +17,7 @@ from pingstate.monitor.monitor import Monitor
 from pingstate.output import protect_standard_streams
 from pingstate.probes.base import ProbeResult
 from pingstate.queued_output import create_queued_output
-from pingstate.settings import LoadedSettings, Settings
+from pingstate.settings import ConfigurationError, LoadedSettings, Settings
 from pingstate.text import describe
 
 # sysexits.h: an error inside the program, and so no answer about the target.
@@ -35,17 +35,19 @@ def check_here(loaded: LoadedSettings) -> int:
     logging.disable()
     for warning in loaded.warnings:
         print(f"pingstate: {warning}", file=sys.stderr)
-    return _check_once(settings) if settings.once else _wait(loaded)
+    try:
+        return _check_once(settings) if settings.once else _wait(loaded)
+    except ConfigurationError:
+        raise
+    except Exception as exc:  # noqa: BLE001  # our own: what a custom probe raises is a result
+        traceback.print_exc()
+        print(f"the target was not checked: internal error of pingstate: {describe(exc)}")
+        return EX_SOFTWARE
 
 
 def _check_once(settings: Settings) -> int:
     monitor = create_monitor(settings)
-    try:
-        result = monitor.check_now()
-    except Exception as exc:  # noqa: BLE001  # our own: what a custom probe raises is a result
-        traceback.print_exc()
-        print(f"{monitor.name} was not checked: internal error of pingstate: {describe(exc)}")
-        return EX_SOFTWARE
+    result = monitor.check_now()
     print(_line(monitor.name, monitor.state, result))
     return 0 if result.ok else 1
 

@@ -15,6 +15,7 @@ import resource
 import selectors
 import socket
 import struct
+import tempfile
 import time
 from collections import deque
 from contextlib import suppress
@@ -50,7 +51,7 @@ class _Heartbeat:
     """
 
     def __init__(self, _cfg: Any) -> None:
-        self._file = io.FileIO(os.memfd_create("pingstate-worker"), "r+")
+        self._file = _create_anonymous_file()
         # A worker that is still booting is not late.
         os.pwrite(self._file.fileno(), _SECONDS.pack(math.inf), 0)
 
@@ -67,6 +68,20 @@ class _Heartbeat:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _create_anonymous_file() -> io.FileIO:
+    try:
+        return io.FileIO(os.memfd_create("pingstate-worker"), "r+")
+    except OSError as refused:  # by a sandbox that knows few system calls
+        try:
+            with tempfile.TemporaryFile() as file:
+                return io.FileIO(os.dup(file.fileno()), "r+")
+        except OSError as exc:
+            raise SystemExit(
+                "pingstate: a worker needs a file in memory or a directory for temporary files "
+                f"({refused.strerror}; {exc.strerror})"
+            ) from None
 
 
 # gunicorn's worker makes it before anything of ours runs.

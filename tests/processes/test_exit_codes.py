@@ -236,6 +236,22 @@ Buggy.__module__ = TCPProbe.__module__
 """
 
 
+@pytest.mark.parametrize("mode", [["--once"], ["--wait", "5"]])
+def test_error_of_our_own_before_a_check_is_70_and_no_verdict(mode, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pingstate.factory\n"
+        "def probe(*_, **__): raise ZeroDivisionError('a bug')\n"
+        "pingstate.factory.probe = probe\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = run_pingstate(*mode, PYTHONPATH=path)
+    assert ended.returncode == 70
+    assert ended.stdout == (
+        "the target was not checked: internal error of pingstate: ZeroDivisionError: a bug\n"
+    )
+    assert ended.stderr.count("Traceback") == 1
+
+
 def test_error_of_our_own_is_70_and_no_verdict(tmp_path):
     (tmp_path / "buggy.py").write_text(BUG)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
