@@ -190,6 +190,19 @@ def test_cookies_of_one_host_stay_away_from_another():
     assert cookies(asked[0]) == []
 
 
+def test_another_host_gets_its_own_cookies_back():
+    def answer(request):
+        if request.startswith(b"GET /back"):
+            return OK
+        return redirect("Set-Cookie: theirs=2; Path=/", location="/back")
+
+    with answering(answer) as (other, asked):
+        away = redirect("Set-Cookie: mine=1; Path=/", location=f"http://localhost:{other}/")
+        with answering(away) as (home, _):
+            assert probe("http", "127.0.0.1", home, timeout=5).check().ok
+    assert [cookies(request) for request in asked] == [[], ["theirs=2"]]
+
+
 def test_host_that_is_called_by_its_name_gets_its_cookies_back():
     hops = [redirect("Set-Cookie: a=1; Domain=app.example; Path=/", location="http://APP.example./x"), OK]  # fmt: skip
     with answering(*hops) as (port, asked):

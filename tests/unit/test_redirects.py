@@ -93,6 +93,44 @@ def test_spellings_of_an_ipv6_address_are_one_origin(address, spelling):
     assert "%" not in fields(asked[1])["host"]
 
 
+@pytest.mark.parametrize("place", ["/next", "http://localhost/next", "http://LOCALHOST:80/next"])
+def test_redirect_behind_a_unix_socket_stays_there(place, tmp_path):
+    asked = []
+
+    def talk(sock):
+        asked.append(read_request(sock))
+        sock.sendall(redirect(place) if len(asked) == 1 else OK)
+
+    path = str(tmp_path / "target.sock")
+    with talker(talk, socket.AF_UNIX, path):
+        made = probe("http", f"unix:{path}", timeout=5, headers={"X-Token": "s3cret"})
+        assert made.check().ok
+    assert line(asked[1]) == "GET /next HTTP/1.1"
+    assert fields(asked[1]) == fields(asked[0])
+
+
+def test_another_port_of_the_same_host_is_another_origin():
+    with (
+        answering(OK) as (other, asked),
+        answering(redirect(f"http://127.0.0.1:{other}/")) as (port, _),
+    ):
+        assert http(port, headers={"X-Token": "s3cret"}).check().ok
+    assert "x-token" not in fields(asked[0])
+
+
+def test_host_that_is_no_authority_is_sent_and_stands_for_nothing():
+    with answering(redirect("/x"), OK) as (port, asked):
+        assert http(port, headers={"Host": "not a host"}).check().ok
+    assert [fields(request)["host"] for request in asked] == ["not a host"] * 2
+
+
+def test_first_of_two_locations_is_followed():
+    two = b"HTTP/1.1 302 Found\r\nLocation: /one\r\nLocation: /two\r\nContent-Length: 0\r\n\r\n"
+    with answering(two, OK) as (port, asked):
+        assert http(port).check().ok
+    assert line(asked[1]) == "GET /one HTTP/1.1"
+
+
 def test_what_was_dropped_comes_back_with_the_first_origin():
     with answering(lambda _: answers.pop(0)) as (port, asked):
         answers = [None, OK]
