@@ -19,8 +19,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from pingstate.monitor.fsm import STATES
-
 HTML = "text/html; charset=utf-8"
 CONTENT_TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 HEADERS = {
@@ -87,7 +85,7 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
     """The page as HTML, with every word of a Monitor's snapshot. Times are UTC."""
     state, stale = snapshot["state"], snapshot["stale"]
     word = "stale" if stale else state
-    face = "stale" if stale else state if state in STATES else "unknown"
+    face = word if word in _SHAPES else "unknown"
     age = snapshot["last_check_age_s"]
     quiet = "since the start" if age is None else f"for {describe_duration(age)}"
     last = {"detail": snapshot["last_detail"], "phase": snapshot["last_phase"]}

@@ -94,7 +94,7 @@ def test_server_and_script_say_the_same(desk, look):
     for latency in (0.0432, 4.26, 1234.6):
         api.passes(latency, trace=Trace(certificate=certificate), detail=f"HTTP 200 in {latency}")
         pages = [look(api.url), look(api.url, java_script_enabled=False)]
-        expect(pages[0].locator("#changes")).to_have_attribute("data-of", re.compile("unknown"))
+        expect(pages[0].locator("#age")).to_have_attribute("title", re.compile("Z$"))
         for place in (
             "#target",
             "#word",
@@ -175,6 +175,22 @@ def test_sidecar_that_is_gone_is_said_since_when_until_it_is_back(desk, look):
     assert page.evaluate("window.before")
     # What the one before had checked is not this one's.
     expect(marks(page)).to_have_count(1)
+
+
+def test_api_that_is_kept_from_the_page_is_not_taken_for_a_state(desk, look, browser):
+    api = desk()
+    api.passes()
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/status", lambda route: route.fulfill(status=200, body="<p>Please log in</p>"))
+    page.goto(api.url)
+    expect(page.locator("#word")).to_have_text("unreachable")
+    expect(page.locator("#held")).to_have_text("")
+    expect(page.locator("#banner")).to_contain_text("can't be reached since")
+    page.unroute("**/status")
+    expect(page.locator("#word")).to_have_text("up")
+    expect(page.locator("#banner")).to_be_hidden()
+    context.close()
 
 
 # -- the strip and the chart ---------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 const AXIS_TOP = 10, AXIS_BOTTOM = 22;
 const MOST_MARKS = 120, LEAST_SLOTS = 20, SLOT = 9; // pixels that a mark needs
-const FACES = ["unknown", "up", "degraded", "down"];
 const WORDS = { ok: "ok", slow: "slow", fail: "failed", error: "error" };
 
 const id = (name) => document.getElementById(name);
@@ -15,6 +14,7 @@ let answeredAt = Date.now(); // the page itself was an answer
 let failures = 0; // polls in a row without an answer
 let said = null; // the word that the page shows
 let shown = []; // the checks that have a mark
+let listed = ""; // what the list of changes was made from
 let drawn = ""; // what the graph was drawn from
 let chosen = null; // the key of the mark whose details are shown; null: the newest
 const marks = new Map(); // by key
@@ -92,7 +92,7 @@ const since = () => (performance.now() - cameAt) / 1000;
 
 /** What goes on by itself between two answers: ages, the banner. */
 const showAges = () => {
-  if (!snapshot) return;
+  if (!snapshot) return lost() && write(id("held"), "");
   const age = snapshot.last_check_age_s === null ? null : snapshot.last_check_age_s + since();
   const verdict = lost() || snapshot.stale ? `last verdict: ${cut(snapshot.state, 40)}` : null;
   write(id("held"), verdict ?? `for ${duration(snapshot.uptime_in_state_s + since())}`);
@@ -120,11 +120,10 @@ const showVerdict = () => {
   const state = snapshot ? snapshot.state : id("word").textContent;
   const word = lost() ? "unreachable" : snapshot?.stale ? "stale" : state;
   if (word === said) return;
-  const face = word !== state ? word : FACES.includes(state) ? state : "unknown";
-  const symbol = id(`shape-${face}`);
+  const symbol = id(`shape-${word}`) ?? id("shape-unknown");
   const picture = id("picture").cloneNode();
   picture.append(...symbol.cloneNode(true).childNodes);
-  document.body.dataset.face = face;
+  document.body.dataset.face = symbol.id.slice(6);
   id("shape").setAttribute("href", `#${symbol.id}`);
   icon.href = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(picture))}`;
   write(id("word").firstElementChild, cut(word, 40));
@@ -152,8 +151,8 @@ const showFacts = () => {
   hint("held", snapshot.changes.at(-1)?.ts ?? snapshot.started);
   if (snapshot.recent.length) hint("age", snapshot.recent.at(-1).ts);
   const changes = JSON.stringify(snapshot.changes);
-  if (id("changes").dataset.of !== changes) {
-    id("changes").dataset.of = changes;
+  if (listed !== changes) {
+    listed = changes;
     id("changes").replaceChildren(...snapshot.changes.map(change).reverse());
   }
   const certificate = snapshot.certificate;
@@ -244,18 +243,20 @@ const choose = (key) => {
 };
 
 const checkUnder = (event) => {
+  if (!event.target.closest("#strip, #chart")) return null;
   const place = (event.clientX - graph.getBoundingClientRect().left - axis()) / (plotWidth() / slots());
   return shown[Math.floor(place) - (slots() - shown.length)]?.key ?? null;
 };
 
 for (const type of ["pointermove", "pointerdown"]) {
   graph.addEventListener(type, (event) => {
-    if (shown.length && checkUnder(event) !== chosen) choose(checkUnder(event));
+    const key = checkUnder(event);
+    if (key !== null && key !== chosen) choose(key);
   });
 }
 graph.addEventListener("pointerleave", (event) => {
   // A finger that is lifted leaves too, and what it chose is still to be read.
-  if (event.pointerType === "mouse" && !strip.contains(document.activeElement)) choose(null);
+  if (event.pointerType === "mouse" && shown.length && !strip.contains(document.activeElement)) choose(null);
 });
 strip.addEventListener("focusin", (event) => {
   for (const [key, element] of marks) if (element === event.target && key !== chosen) choose(key);
@@ -359,10 +360,10 @@ const poll = async () => {
     console.info(`no answer: ${error.message}`);
   }
   asking = false;
-  show();
   const rhythm = Math.min(Math.max((snapshot?.interval ?? 2) * 500, 250), 5000);
   const next = failures === 0 ? rhythm : failures === 1 ? 500 : 2000;
   timer = setTimeout(poll, document.hidden ? 60000 : next);
+  show();
 };
 
 document.addEventListener("visibilitychange", () => {
