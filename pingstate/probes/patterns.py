@@ -39,7 +39,9 @@ class Pattern:
 
     def search(self, text: str, seconds: float) -> bool:
         """Whether it matches anywhere in the text. Raises TimeoutError after `seconds`."""
-        return self._search(self._encode(text), seconds)
+        # JSON may have half of a pair of surrogates in it, which is no UTF-8.
+        subject = text.encode("utf-8", "surrogatepass") if self._binary else text
+        return self._search(subject, seconds)
 
     def search_content(self, content: Content, *, partial: bool = False) -> bool:
         """Whether it matches what has come or, with `partial`, could match with more to come."""

@@ -172,3 +172,12 @@ def test_pattern_in_json_gives_up_when_the_time_is_up():
     body = json.dumps({"a": "a" * 60000 + "b"}).encode()
     with pytest.raises(TimeoutError):
         evaluate("json_matches:/a=(a+)+$", body, timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "check", [r"json_matches:/a=\xed", "json_matches:/a=^.$", "json:/a", "json:/a!=x"]
+)
+def test_half_of_a_pair_of_surrogates_is_a_text_like_any_other(check):
+    outcome = evaluate(check, b'{"a": "\\ud800"}')
+    assert outcome.ok
+    assert "\ud800" not in evaluate("json:/a=x", b'{"a": "\\ud800"}').detail
