@@ -34,7 +34,9 @@ while True:
 
 def printed() -> list[tuple[str, str]]:
     """The commands of the README's section, each with the output that is printed below it."""
-    (block,) = Document("README.md").code("console", "docker run")
+    (block,) = (
+        text for text in Document("README.md").code("console", "docker run") if "--rm" in text
+    )
     return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)+)", block, re.MULTILINE)
 
 
