@@ -39,7 +39,7 @@ class Setting:
 
     `parse` makes the value of a text, or of one line of it where the setting is `repeatable`, and
     raises InvalidValueError. `redact` makes of a text what anyone may read. `default_text` is how
-    the default reads.
+    the default reads. An empty text is "not set", unless the setting `refuses_empty`.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Setting:
     default_text: str
     redact: Callable[[str], str]
     repeatable: bool
+    refuses_empty: bool
 
     @property
     def flag(self) -> str:
@@ -78,6 +79,7 @@ def _setting(
     default_text: str = "",
     redact: Callable[[str], str] = parsing.redact_nothing,
     repeatable: bool = False,
+    refuses_empty: bool = False,
 ) -> Any:
     """A field of `Settings` whose metadata is the rest of its `Setting`."""
     return field(
@@ -90,6 +92,7 @@ def _setting(
             "default_text": default_text or f"`{default}`",
             "redact": redact,
             "repeatable": repeatable,
+            "refuses_empty": refuses_empty,
         },
     )
 
@@ -127,6 +130,7 @@ class Settings:
         "HOST",
         "host, IP or `unix:/path` to probe",
         redact=parsing.redact_url,
+        refuses_empty=True,
     )
     port: int | None = _setting(
         _TARGET,

@@ -66,12 +66,13 @@ def load_settings(
     own = {name: value for name, value in environ.items() if name not in links}
     settings = [setting for setting in SETTINGS if only is None or setting.name in only]
     for setting in settings:
-        try:
-            lines[setting.name] = _find(setting, own, flags or {})
-            if lines[setting.name]:
-                values[setting.name] = _parse(setting, lines[setting.name])
-        except ConfigurationError as exc:
-            problems += exc.problems
+        given, unread = _find(setting, own, flags or {})
+        if given or not unread:
+            lines[setting.name] = given
+        parsed, bad = _parse(setting, given)
+        if given and not bad:
+            values[setting.name] = parsed
+        problems += unread + bad
     problems += _cross_check(values, lines)
     unknown, warnings = _unknown_variables(own) if only is None else ([], [])
     if problems or unknown:
@@ -87,26 +88,27 @@ def load_settings(
 # -- one setting -----------------------------------------------------------------------------------
 
 
-def _find(setting: Setting, environ: Mapping[str, str], flags: Mapping[str, str]) -> list[_Text]:
-    """What was given for a setting, by the flag before the variables: one text, or its lines.
+def _find(
+    setting: Setting, environ: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[list[_Text], list[str]]:
+    """What was given for a setting, by the flag before the variables, and what could not be read.
 
     Empty is how compose files and templates spell "not set", and so it is here, but for the
     address: to probe another target than the one that was meant would go unnoticed.
     """
-    given = []
+    given, problems = [], []
     flag = flags.get(setting.name)
-    if flag or (flag is not None and setting.name == "address"):
-        given = [_Text(setting.flag, flag)]
+    if flag or (flag is not None and setting.refuses_empty):
+        given.append(_Text(setting.flag, flag))
     else:
-        problems = []
         for variable in _variables(setting, environ):
             try:
                 given += _read_variable(setting, variable, environ)
             except ConfigurationError as exc:
                 problems += exc.problems
-        if problems:
-            raise ConfigurationError(problems)
-    return [line for text in given for line in _split(text)] if setting.repeatable else given
+    if setting.repeatable:
+        given = [line for text in given for line in _split(text)]
+    return given, problems
 
 
 def _variables(setting: Setting, environ: Mapping[str, str]) -> list[str]:
@@ -122,12 +124,11 @@ def _variables(setting: Setting, environ: Mapping[str, str]) -> list[str]:
 
 
 def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) -> list[_Text]:
-    keeps_empty = setting.name == "address"
     file_variable = f"{variable}_FILE"
     names = [
         name
         for name in (variable, file_variable)
-        if environ.get(name) or (name in environ and keeps_empty)
+        if environ.get(name) or (name in environ and setting.refuses_empty)
     ]
     if len(names) == 2:
         raise ConfigurationError(
@@ -136,7 +137,7 @@ def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) 
     texts = []
     for name in names:
         text = environ[name] if name == variable else _read_file(name, environ[name])
-        if text or keeps_empty:
+        if text or setting.refuses_empty:
             texts.append(_Text(name, text))
     return texts
 
@@ -177,7 +178,8 @@ def _split(given: _Text) -> list[_Text]:
     ]
 
 
-def _parse(setting: Setting, given: list[_Text]) -> Any:
+def _parse(setting: Setting, given: list[_Text]) -> tuple[Any, list[str]]:
+    """The value of what was given, None for nothing, and what is wrong with it."""
     values, problems = [], []
     for one in given:
         try:
@@ -186,9 +188,9 @@ def _parse(setting: Setting, given: list[_Text]) -> Any:
             shown = setting.redact(one.text)
             shown = shown if shown == "***" else repr(shown)
             problems.append(f"{one.where}: {shown} is not {exc.expected}")
-    if problems:
-        raise ConfigurationError(problems)
-    return tuple(values) if setting.repeatable else values[0]
+    if setting.repeatable:
+        return tuple(values), problems
+    return (values[0] if values else None), problems
 
 
 def _join_sources(given: list[_Text]) -> str:

@@ -321,32 +321,29 @@ def test_bad_numbered_lines_are_named_one_by_one(tmp_path):
                 "PINGSTATE_CHECK": "banner_contains:a",
                 "PINGSTATE_CHECK_2": "nonsense",
                 "PINGSTATE_CHECK_3_FILE": "/no/such",
+                "PINGSTATE_CHECK_4": "banner_contains:a\nstatus:200",
                 "PINGSTATE_HEADER_2": "nonsense",
                 "PINGSTATE_HEADER_3": "X: 1",
                 "PINGSTATE_HEADER_3_FILE": "/no/such",
                 "PINGSTATE_HEADER_4": "a b: 1",
             }
         )
-    # Files first: lines that are not all known are not judged.
-    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
-        "PINGSTATE_HEADER_3",
-        "PINGSTATE_CHECK_3_FILE",
-    ]
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings(
-            {
-                "PINGSTATE_CHECK_2": "nonsense",
-                "PINGSTATE_CHECK_3": "banner_contains:a\nstatus:200",
-                "PINGSTATE_HEADER_2": "nonsense",
-                "PINGSTATE_HEADER_4": "a b: 1",
-            }
-        )
-    assert {re.match(r"(\w+(?:: line \d)?)", problem)[1] for problem in caught.value.problems} == {
+    where = {re.match(r"\w+(?:: line \d)?", problem)[0] for problem in caught.value.problems}
+    assert len(where) == len(caught.value.problems)
+    assert where == {
         "PINGSTATE_CHECK_2",
-        "PINGSTATE_CHECK_3: line 2",
+        "PINGSTATE_CHECK_3_FILE",
+        "PINGSTATE_CHECK_4: line 2",
         "PINGSTATE_HEADER_2",
+        "PINGSTATE_HEADER_3",
         "PINGSTATE_HEADER_4",
     }
+
+
+def test_protocol_that_can_not_be_read_says_nothing_of_a_check():
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"PINGSTATE_PROTOCOL_FILE": "/no/such", "PINGSTATE_CHECK": "status:200"})
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize(
