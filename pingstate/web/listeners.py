@@ -19,7 +19,9 @@ def create_listeners(host: str, port: int, backlog: int = 128) -> list[socket.so
     listeners: list[socket.socket] = []
     absent: OSError | None = None
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, _, _, _, address in sorted(found, key=lambda one: one[0] == socket.AF_INET6):
+    # A name may have an address twice.
+    addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
+    for family, address in sorted(addresses, key=lambda one: one[0] == socket.AF_INET6):
         number = listeners[0].getsockname()[1] if listeners else port
         try:
             listeners.append(_listen(family, (address[0], number, *address[2:]), backlog))

@@ -14,7 +14,8 @@ from tests.support.namespace import call_in_namespace
 
 BOTH = "::1 both.test\n127.0.0.1 both.test\n127.0.0.2 both.test\n"
 HOSTS = {
-    "/etc/hosts": BOTH + "192.0.2.7 elsewhere.test\n192.0.2.7 partly.test\n127.0.0.3 partly.test\n",
+    "/etc/hosts": BOTH + "192.0.2.7 elsewhere.test\n192.0.2.7 partly.test\n127.0.0.3 partly.test\n"
+    "127.0.0.1 twice.test\n127.0.0.1 twice.test\n",
     "/etc/nsswitch.conf": "hosts: files\n",
 }
 
@@ -41,7 +42,7 @@ def disable_ipv6():
 
 def every_host():
     loopbacks = ("127.0.0.1", "127.0.0.2", "::1")
-    hosts = ("::", "0.0.0.0", "127.0.0.1", "::1", "both.test", "partly.test")
+    hosts = ("::", "0.0.0.0", "127.0.0.1", "::1", "both.test", "partly.test", "twice.test")
     return {host: answering(host, *loopbacks) for host in hosts}
 
 
@@ -103,6 +104,7 @@ def test_each_address_that_the_machine_has_is_bound():
         "::1": [["::1"], ["::1"]],
         "both.test": [["127.0.0.1", "127.0.0.2", "::1"], ["127.0.0.1", "127.0.0.2", "::1"]],
         "partly.test": [["127.0.0.3"], []],
+        "twice.test": [["127.0.0.1"], ["127.0.0.1"]],
     }
 
 
