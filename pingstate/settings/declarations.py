@@ -6,12 +6,11 @@ A setting `some_name` is the flag `--some-name`, the variable `PINGSTATE_SOME_NA
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from pingstate.monitor.fsm import STATES
 from pingstate.settings import parsing
+from pingstate.settings.setting import Setting, declare, declare_switch
 from pingstate.values import (
     PROTOCOLS,
     normalize_host,
@@ -30,77 +29,6 @@ from pingstate.values import (
     validate_timeout,
 )
 
-PREFIX = "PINGSTATE_"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One declaration.
-
-    `parse` makes the value of a text, or of one line of it where the setting is `repeatable`, and
-    raises InvalidValueError. `redact` makes of a text what anyone may read. `default_text` is how
-    the default reads. An empty text is "not set", unless the setting `refuses_empty`.
-    """
-
-    name: str
-    default: Any
-    section: str
-    parse: Callable[[str], Any]
-    metavar: str
-    help: str
-    default_text: str
-    redact: Callable[[str], str]
-    repeatable: bool
-    refuses_empty: bool
-
-    @property
-    def flag(self) -> str:
-        """The command line's word for it."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment's word for it."""
-        return PREFIX + self.name.upper()
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether it is on or off."""
-        return isinstance(self.default, bool)
-
-
-def _setting(
-    section: str,
-    default: Any,
-    parse: Callable[[str], Any],
-    metavar: str,
-    help: str,  # noqa: A002  # click's word
-    *,
-    default_text: str = "",
-    redact: Callable[[str], str] = parsing.redact_nothing,
-    repeatable: bool = False,
-    refuses_empty: bool = False,
-) -> Any:
-    """A field of `Settings` whose metadata is the rest of its `Setting`."""
-    return field(
-        default=default,
-        metadata={
-            "section": section,
-            "parse": parse,
-            "metavar": metavar,
-            "help": help,
-            "default_text": default_text or f"`{default}`",
-            "redact": redact,
-            "repeatable": repeatable,
-            "refuses_empty": refuses_empty,
-        },
-    )
-
-
-def _switch(section: str, help: str) -> Any:  # noqa: A002  # click's word
-    return _setting(section, False, parsing.switch, "", help, default_text="off")
-
-
 _TARGET = "Target"
 _REQUEST = "HTTP request"
 _TLS = "TLS"
@@ -116,14 +44,14 @@ _LOGS = "Logs"
 class Settings:
     """What one sidecar does."""
 
-    protocol: str = _setting(
+    protocol: str = declare(
         _TARGET,
         "tcp",
         parsing.choice(PROTOCOLS),
         "PROTOCOL",
         "one of `tcp`, `tls`, `http`, `https`",
     )
-    address: str = _setting(
+    address: str = declare(
         _TARGET,
         "1.1.1.1",
         parsing.address,
@@ -132,7 +60,7 @@ class Settings:
         redact=parsing.redact_url,
         refuses_empty=True,
     )
-    port: int | None = _setting(
+    port: int | None = declare(
         _TARGET,
         None,
         parsing.integer(validate_port),
@@ -140,7 +68,7 @@ class Settings:
         "port to probe, 1 to 65535",
         default_text="`443`, `80` for http, that of `--starttls`",
     )
-    ip_version: int | None = _setting(
+    ip_version: int | None = declare(
         _TARGET,
         None,
         parsing.integer(validate_ip_version),
@@ -148,7 +76,7 @@ class Settings:
         "`4` or `6`: connect by this IP version alone",
         default_text="both, each address of a name in turn",
     )
-    probe: str | None = _setting(
+    probe: str | None = declare(
         _TARGET,
         None,
         parsing.importable,
@@ -158,7 +86,7 @@ class Settings:
         default_text="none",
     )
 
-    path: str = _setting(
+    path: str = declare(
         _REQUEST,
         "/",
         validate_path,
@@ -166,7 +94,7 @@ class Settings:
         "URL path for http/https",
         redact=parsing.redact_query,
     )
-    method: str | None = _setting(
+    method: str | None = declare(
         _REQUEST,
         None,
         validate_method,
@@ -174,7 +102,7 @@ class Settings:
         "HTTP method of the request",
         default_text="`GET`, `POST` with `--body`",
     )
-    body: bytes = _setting(
+    body: bytes = declare(
         _REQUEST,
         b"",
         validate_body,
@@ -183,7 +111,7 @@ class Settings:
         default_text="none",
         redact=parsing.redact,
     )
-    header: tuple[tuple[str, str], ...] = _setting(
+    header: tuple[tuple[str, str], ...] = declare(
         _REQUEST,
         (),
         parsing.header,
@@ -194,7 +122,7 @@ class Settings:
         redact=parsing.redact,
         repeatable=True,
     )
-    basic_auth: tuple[str, str] | None = _setting(
+    basic_auth: tuple[str, str] | None = declare(
         _REQUEST,
         None,
         parsing.user_password,
@@ -203,16 +131,16 @@ class Settings:
         default_text="none",
         redact=parsing.redact,
     )
-    no_follow_redirects: bool = _switch(
+    no_follow_redirects: bool = declare_switch(
         _REQUEST,
         "judge a redirect itself instead of following it",
     )
 
-    no_verify_tls: bool = _switch(
+    no_verify_tls: bool = declare_switch(
         _TLS,
         "skip TLS verification (tls and https)",
     )
-    ca_file: str | None = _setting(
+    ca_file: str | None = declare(
         _TLS,
         None,
         parsing.ca_file,
@@ -220,7 +148,7 @@ class Settings:
         "PEM file of what to trust: authorities, or the target's own certificate (tls and https)",
         default_text="the system's",
     )
-    client_cert: str | None = _setting(
+    client_cert: str | None = declare(
         _TLS,
         None,
         parsing.readable_file,
@@ -228,7 +156,7 @@ class Settings:
         "PEM file with the client certificate (tls and https)",
         default_text="none",
     )
-    client_key: str | None = _setting(
+    client_key: str | None = declare(
         _TLS,
         None,
         parsing.readable_file,
@@ -236,7 +164,7 @@ class Settings:
         "PEM file with its key",
         default_text="in the certificate's file",
     )
-    server_name: str | None = _setting(
+    server_name: str | None = declare(
         _TLS,
         None,
         normalize_host,
@@ -245,7 +173,7 @@ class Settings:
         default_text="the address",
     )
 
-    starttls: str | None = _setting(
+    starttls: str | None = declare(
         _TLS,
         None,
         validate_starttls,
@@ -254,7 +182,7 @@ class Settings:
         default_text="TLS at once",
     )
 
-    check: tuple[str, ...] = _setting(
+    check: tuple[str, ...] = declare(
         _CHECKS,
         (),
         str,
@@ -270,7 +198,7 @@ class Settings:
         default_text='none ("connect ok" or "any 2xx")',
         repeatable=True,
     )
-    send: bytes = _setting(
+    send: bytes = declare(
         _CHECKS,
         b"",
         parsing.escaped,
@@ -279,7 +207,7 @@ class Settings:
         default_text="none",
         redact=parsing.redact,
     )
-    max_body_bytes: int = _setting(
+    max_body_bytes: int = declare(
         _CHECKS,
         65536,
         parsing.integer(validate_max_body_bytes),
@@ -287,21 +215,21 @@ class Settings:
         "maximum bytes of decoded body to read, and only where a check needs it",
     )
 
-    failure_threshold: int = _setting(
+    failure_threshold: int = declare(
         _STATES,
         2,
         parsing.integer(validate_threshold),
         "NUMBER",
         "consecutive failures from `up` to `down`; 1 means no `degraded` on the way",
     )
-    success_threshold: int = _setting(
+    success_threshold: int = declare(
         _STATES,
         1,
         parsing.integer(validate_threshold),
         "NUMBER",
         "consecutive successes to be `up` again; the first check after the start counts at once",
     )
-    slow: float | None = _setting(
+    slow: float | None = declare(
         _STATES,
         None,
         parsing.number(validate_milliseconds),
@@ -309,7 +237,7 @@ class Settings:
         "milliseconds from which a check that is ok means `degraded`",
         default_text="never",
     )
-    ready_states: tuple[str, ...] = _setting(
+    ready_states: tuple[str, ...] = declare(
         _STATES,
         ("up",),
         parsing.choices(STATES, "states"),
@@ -317,7 +245,7 @@ class Settings:
         "states in which `/healthz` is 200, separated by commas",
         default_text="`up`",
     )
-    history: int = _setting(
+    history: int = declare(
         _STATES,
         20,
         parsing.integer(validate_history),
@@ -325,7 +253,7 @@ class Settings:
         "number of checks kept in `recent`",
     )
 
-    interval: float = _setting(
+    interval: float = declare(
         _RHYTHM,
         5.0,
         parsing.number(validate_interval),
@@ -333,7 +261,7 @@ class Settings:
         "seconds between checks, above 0",
         default_text="`5`",
     )
-    timeout: float | None = _setting(
+    timeout: float | None = declare(
         _RHYTHM,
         None,
         parsing.number(validate_timeout),
@@ -341,7 +269,7 @@ class Settings:
         "seconds for one whole check, above 0",
         default_text="`2` for tcp, `5` for tls/http/https",
     )
-    fast_interval: float | None = _setting(
+    fast_interval: float | None = declare(
         _RHYTHM,
         None,
         parsing.number(validate_interval),
@@ -349,7 +277,7 @@ class Settings:
         "seconds between checks while the state is not settled",
         default_text="`--interval`",
     )
-    jitter: float = _setting(
+    jitter: float = declare(
         _RHYTHM,
         0.1,
         parsing.number(validate_fraction),
@@ -357,21 +285,21 @@ class Settings:
         "random delay added to each check, as a fraction of the interval",
     )
 
-    api_host: str = _setting(
+    api_host: str = declare(
         _API,
         "127.0.0.1",
         normalize_host,
         "HOST",
         "bind address of the HTTP API; `::` is every address, IPv6 and IPv4",
     )
-    api_port: int = _setting(
+    api_port: int = declare(
         _API,
         8787,
         parsing.integer(validate_port),
         "PORT",
         "port of the HTTP API",
     )
-    healthcheck: str = _setting(
+    healthcheck: str = declare(
         _API,
         "healthz",
         parsing.choice(("healthz", "livez")),
@@ -379,11 +307,11 @@ class Settings:
         "what `pingstate healthcheck` asks: `healthz` or `livez`",
     )
 
-    once: bool = _switch(
+    once: bool = declare_switch(
         _MODES,
         "check once, print one line, exit 0 or 1; no server",
     )
-    wait: float | None = _setting(
+    wait: float | None = declare(
         _MODES,
         None,
         parsing.number(validate_timeout),
@@ -391,19 +319,19 @@ class Settings:
         "check until the state is ready and exit 0, or 124 after so many seconds; no server",
         default_text="none",
     )
-    print_config: bool = _switch(
+    print_config: bool = declare_switch(
         _MODES,
         "print each effective setting and its source, and exit",
     )
 
-    log_format: str = _setting(
+    log_format: str = declare(
         _LOGS,
         "text",
         parsing.choice(("text", "json")),
         "FORMAT",
         "`text`, or `json` for one object per line",
     )
-    log_level: str = _setting(
+    log_level: str = declare(
         _LOGS,
         "info",
         parsing.choice(("debug", "info", "warning", "error")),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pingstate.probes.checks import parse_check
-from pingstate.settings.declarations import PREFIX, SETTINGS, Setting, Settings
+from pingstate.settings.declarations import SETTINGS, Settings
 from pingstate.settings.parsing import key_pair_problem
+from pingstate.settings.setting import PREFIX, Setting
 from pingstate.text import one_line
 from pingstate.values import DEFAULT_TIMEOUTS, InvalidValueError, validate_ip_version
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pingstate.net.urls import DEFAULT_PORTS
-from pingstate.settings.declarations import PREFIX, SETTINGS
+from pingstate.settings.declarations import SETTINGS
+from pingstate.settings.setting import PREFIX
 from pingstate.text import one_line
 from pingstate.values import PROTOCOLS, normalize_host
 
