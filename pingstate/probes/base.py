@@ -164,6 +164,7 @@ def redact(detail: str, secrets: Iterable[str]) -> str:
     """`detail` with `***` in place of each secret, also of one that a quotation cut short."""
     for secret in secrets:
         detail = detail.replace(secret, "***")
-        for length in range(len(secret) - 1, 3, -1):
-            detail = detail.replace(f"{secret[:length]}\N{HORIZONTAL ELLIPSIS}", "***")
+        if secret[:4] in detail:
+            for length in range(min(len(secret), len(detail)) - 1, 3, -1):
+                detail = detail.replace(f"{secret[:length]}\N{HORIZONTAL ELLIPSIS}", "***")
     return detail
