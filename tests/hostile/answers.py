@@ -1369,3 +1369,54 @@ for end in (Peer.close, Peer.cut, Peer.reset):
         peer.request()
         peer.send(FAILED + b"Content-Length: 1000\r\n\r\nhalf of it")
         end(peer)
+
+
+# --- what is done with a request's body ----------
+
+LARGE = "x" * 100_000  # about what an environment variable can hold
+NOT_TAKEN = down("check", "response", "send", soon=True)
+
+
+@answer("Request bodies", LATE, body=LARGE)
+def never_reads_the_body(peer: Peer) -> None:
+    """reads the head of a request and none of its body"""
+    peer.request()
+    peer.hold()
+
+
+@answer("Request bodies", LATE, body=LARGE)
+def reads_the_body_by_bytes(peer: Peer) -> None:
+    """reads the body of a request a byte at a time"""
+    peer.request()
+    while not peer.stop.wait(0.04):
+        peer.sock.recv(1)
+
+
+for end in (Peer.close, Peer.cut, Peer.reset):
+
+    @answer(
+        "Request bodies",
+        NOT_TAKEN,
+        name=f"refuses-the-body-and-{end.__name__}s",
+        what=f"answers 413 before the body has come, then `{end.__name__}`",
+        body=LARGE,
+    )
+    def refuses_the_body(peer: Peer, end: Any = end) -> None:
+        peer.request()
+        peer.send(sized(b"too large", status=b"413 Content Too Large"))
+        end(peer)
+
+
+@answer("Request bodies", EITHER, body="x")
+def answers_before_the_body(peer: Peer) -> None:
+    """answers 200 at once, and ends"""
+    peer.send(sized(b"pong"))
+    peer.request()
+    peer.close()
+
+
+@answer("Request bodies", down("response", soon=True), body="x")
+def sends_the_body_round(peer: Peer) -> None:
+    """a 307 to itself, so that the body is sent again and again"""
+    peer.request()
+    moved(peer, b"/", status=b"307 Temporary Redirect")
