@@ -8,7 +8,7 @@ from pingstate import lazy_imports
 def main() -> None:
     """Run the command line, with what it does not need left unimported."""
     lazy_imports.enable()
-    from pingstate import cli  # noqa: PLC0415  # imports are lazy only from here on
+    from pingstate import cli  # imports are lazy only from here on
 
     cli.main()
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
     """A command that hands on the flags that were given, as text by setting name."""
-    import click  # noqa: PLC0415  # a health check does without
+    import click  # a health check does without
 
     def run(**flags: Any) -> None:
         do({name: _text(value) for name, value in flags.items() if value not in (None, ())})
@@ -75,7 +75,7 @@ def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
 
 
 def _option(setting: Setting) -> Any:
-    import click  # noqa: PLC0415  # a health check does without
+    import click  # a health check does without
 
     shown = f"{setting.help}  [{setting.variable}; default: {setting.default_text}]"
     shown = shown.replace("`", "")
@@ -115,7 +115,7 @@ def _run(flags: Mapping[str, str]) -> None:
         for line in _config_lines(loaded):
             print(line)
     elif loaded.settings.once or loaded.settings.wait is not None:
-        from pingstate.oneshot import check_here  # noqa: PLC0415  # the server does without
+        from pingstate.oneshot import check_here  # the server does without
 
         raise SystemExit(check_here(loaded))
     else:
@@ -124,14 +124,14 @@ def _run(flags: Mapping[str, str]) -> None:
 
 def _serve(loaded: LoadedSettings) -> None:
     """Become gunicorn's arbiter, in this process."""
-    from pingstate.queued_output import create_queued_output  # noqa: PLC0415  # only a server goes on after it
+    from pingstate.queued_output import create_queued_output  # only a server goes on after it
 
     protect_standard_streams(create_queued_output)
     # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ignored = _drop_gunicorn_variables()
     stand_ins.install()
-    from pingstate.server import serve  # noqa: PLC0415  # gunicorn reads variables as it is imported
+    from pingstate.server import serve  # gunicorn reads variables as it is imported
 
     serve(loaded, ignored)
 

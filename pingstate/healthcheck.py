@@ -38,7 +38,7 @@ def healthcheck(flags: Mapping[str, str]) -> None:
             print(f"healthy: {body}")
             return
         if status == 503:
-            import json  # noqa: PLC0415  # only when unhealthy
+            import json  # only when unhealthy
 
             snapshot = json.loads(_ask(settings.api_host, settings.api_port, "/status")[1])
             print(f"unhealthy: {body}: {snapshot['probe']}: {snapshot['last_detail']}")

@@ -81,7 +81,7 @@ def _ascii_host(text: str) -> str | None:
 
 
 def _idna(host: str) -> str:
-    import idna  # noqa: PLC0415  # only for names outside ASCII
+    import idna  # only for names outside ASCII
 
     return idna.encode(host, uts46=True).decode("ascii")
 

@@ -23,7 +23,7 @@ def describe_failure(exc: BaseException) -> str:
     if isinstance(exc, TimeoutError) and exc.errno is None:
         return ""
     if type(exc).__module__ == "ssl":
-        from pingstate.net.tls_errors import describe_tls_failure  # noqa: PLC0415  # ssl, 1 MiB
+        from pingstate.net.tls_errors import describe_tls_failure  # ssl, 1 MiB
 
         return describe_tls_failure(cast("SSLError", exc))
     if isinstance(exc, OSError):

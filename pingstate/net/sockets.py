@@ -30,7 +30,7 @@ class DeadlineSocket(socket.socket):
         # Now too, for who takes the socket over, as a context's wrap_socket does.
         self._apply_timeout()
 
-    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
+    def setblocking(self, flag: bool, /) -> None:
         self.settimeout(None if flag else 0.0)
 
     def _apply_timeout(self) -> None:

@@ -189,7 +189,7 @@ class TLSStream:
         self._timeout = value
         self._sock.settimeout(value)
 
-    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001  # socket.socket's signature
+    def setblocking(self, flag: bool, /) -> None:
         """Set no timeout, or that no call waits at all."""
         self.settimeout(None if flag else 0.0)
 
@@ -230,7 +230,7 @@ class TLSStream:
     def close(self) -> None:
         """Nothing: an answer is read after http.client is done; whoever made the socket ends it."""
 
-    def getpeercert(self, binary_form: bool = False, /) -> Any:  # noqa: FBT001, FBT002  # ssl's signature
+    def getpeercert(self, binary_form: bool = False, /) -> Any:
         """The target's certificate, as `ssl.SSLSocket.getpeercert()` gives it."""
         return self._tls.getpeercert(binary_form)
 

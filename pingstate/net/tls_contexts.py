@@ -222,6 +222,6 @@ def _load_system_trust(context: ssl.SSLContext) -> None:
     elif hashed or system.cafile is not None:
         context.load_default_certs()
     else:
-        import requests.certs  # noqa: PLC0415  # few systems have no list
+        import requests.certs  # few systems have no list
 
         context.load_verify_locations(requests.certs.where())

@@ -35,10 +35,10 @@ def probe(
     if protocol == "tcp":
         return TCPProbe(address, port, check=check, timeout=timeout, **options)
     if protocol == "tls":
-        from pingstate.probes.tls import TLSProbe  # noqa: PLC0415  # ssl, which a TCP probe does without
+        from pingstate.probes.tls import TLSProbe  # ssl, which a TCP probe does without
 
         return TLSProbe(address, port, check=check, timeout=timeout, **options)
-    from pingstate.probes.http import HTTPProbe  # noqa: PLC0415  # requests, which a TCP probe does without
+    from pingstate.probes.http import HTTPProbe  # requests, which a TCP probe does without
 
     return HTTPProbe(
         address, port, path=path, check=check, timeout=timeout, tls=protocol == "https", **options

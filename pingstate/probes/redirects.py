@@ -82,7 +82,7 @@ class Redirects:
         self, jar: CookieJar | None, hop: Hop, answer: Answer, following: Hop
     ) -> CookieJar:
         """Give the next hop the cookies that its host has set; `jar` is None before the first."""
-        from pingstate.net.cookies import CookieJar  # noqa: PLC0415  # few targets set any here
+        from pingstate.net.cookies import CookieJar  # few targets set any here
 
         jar = CookieJar() if jar is None else jar
         jar.store(self._identify(hop.url), answer.fields.getlist("Set-Cookie"))

@@ -79,7 +79,7 @@ def _json_strings(text: str) -> list[str]:
     """The strings among the values of a JSON text; none of what is no JSON."""
     if text[:1] not in {"{", "[", '"'}:
         return []
-    import json  # noqa: PLC0415  # few requests have a body
+    import json  # few requests have a body
 
     strings: list[str] = []
     try:

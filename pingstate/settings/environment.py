@@ -260,7 +260,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> tuple[list[str], list[str]
     for name in sorted(environ):
         if name in known or not name.upper().replace("-", "_").startswith(PREFIX):
             continue
-        from pingstate.settings import suggestions  # noqa: PLC0415  # only for what is unknown
+        from pingstate.settings import suggestions  # only for what is unknown
 
         meant = suggestions.suggest_variable(name)
         if meant is not None:

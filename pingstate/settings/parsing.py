@@ -36,7 +36,7 @@ def address(text: str) -> str:
     try:
         return normalize_address(text)
     except InvalidValueError:
-        from pingstate.settings.suggestions import suggest_settings  # noqa: PLC0415  # only for what is wrong
+        from pingstate.settings.suggestions import suggest_settings  # only for what is wrong
 
         instead = suggest_settings(text)
         if not instead:
@@ -114,9 +114,9 @@ def readable_file(text: str) -> str:
 
 def ca_file(text: str) -> str:
     """The path of a PEM file of certificates."""
-    import ssl  # noqa: PLC0415  # few configurations need it
+    import ssl  # few configurations need it
 
-    from pingstate.net.tls_contexts import load_authorities  # noqa: PLC0415  # the same
+    from pingstate.net.tls_contexts import load_authorities  # the same
 
     load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), readable_file(text), "")
     return text
@@ -124,9 +124,9 @@ def ca_file(text: str) -> str:
 
 def key_pair_problem(certificate: str, key: str | None) -> str | None:
     """What a client certificate and its key are not; None for a pair that can be used."""
-    import ssl  # noqa: PLC0415  # few configurations need it
+    import ssl  # few configurations need it
 
-    from pingstate.net.tls_contexts import load_client_certificate  # noqa: PLC0415  # the same
+    from pingstate.net.tls_contexts import load_client_certificate  # the same
 
     try:
         load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key, "")

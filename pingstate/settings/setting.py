@@ -52,7 +52,7 @@ def declare(
     default: Any,
     parse: Callable[[str], Any],
     metavar: str,
-    help: str,  # noqa: A002  # click's word
+    help: str,
     *,
     default_text: str = "",
     redact: Callable[[str], str] = parsing.redact_nothing,
@@ -75,6 +75,6 @@ def declare(
     )
 
 
-def declare_switch(section: str, help: str) -> Any:  # noqa: A002  # click's word
+def declare_switch(section: str, help: str) -> Any:
     """A field that is on or off, and off by default."""
     return declare(section, False, parsing.switch, "", help, default_text="off")

@@ -83,7 +83,7 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
         return _response("stale", status=503) if monitor.stale else _response("alive")
 
     def metrics() -> Response:
-        from pingstate.web.metrics import CONTENT_TYPE, Metrics  # noqa: PLC0415  # for who scrapes
+        from pingstate.web.metrics import CONTENT_TYPE, Metrics  # for who scrapes
 
         return _response(Metrics(monitor).text(), CONTENT_TYPE)
 
@@ -123,7 +123,7 @@ def _status(monitor: Monitor) -> Response:
 
 def _root(monitor: Monitor) -> Response:
     if _prefers_html():
-        from pingstate.web.page import HEADERS, HTML, render_page  # noqa: PLC0415  # for who looks
+        from pingstate.web.page import HEADERS, HTML, render_page  # for who looks
 
         response = _response(render_page(monitor.snapshot()), HTML)
         response.headers.update(HEADERS)
@@ -142,7 +142,7 @@ def _prefers_html() -> bool:
 
 
 def _static(name: str) -> Response:
-    from pingstate.web.page import CONTENT_TYPES, read_static  # noqa: PLC0415  # for who looks
+    from pingstate.web.page import CONTENT_TYPES, read_static  # for who looks
 
     if name not in CONTENT_TYPES:
         raise NotFound
@@ -172,7 +172,7 @@ def serve(
     free one, then to be read from `port`. `::` answers on IPv4 as well; of a name with several
     addresses the first one is taken, IPv4 before IPv6. Raises OSError when it can't be had.
     """
-    from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415  # gunicorn does without
+    from werkzeug.serving import WSGIRequestHandler, make_server  # gunicorn does without
 
     class Handler(WSGIRequestHandler):
         # Seconds that a client may be silent for, before or between its requests.

@@ -44,7 +44,7 @@ def gunicorn_role() -> str | None:
         return None
     if "gunicorn.arbiter" not in sys.modules:
         return None
-    from gunicorn.workers.base import Worker  # noqa: PLC0415  # imported already
+    from gunicorn.workers.base import Worker  # imported already
 
     # A worker handles SIGTERM itself from before it loads the application.
     handler = signal.getsignal(signal.SIGTERM)
@@ -55,10 +55,10 @@ def _starts_elsewhere() -> bool:
     """Whether this is a `flask` command that serves no request: a reloader's parent, a shell."""
     if "FLASK_RUN_FROM_CLI" not in os.environ:
         return False
-    import click  # noqa: PLC0415  # imported already
-    from flask.cli import run_command  # noqa: PLC0415  # imported already
-    from flask.helpers import get_debug_flag  # noqa: PLC0415  # imported already
-    from werkzeug.serving import is_running_from_reloader  # noqa: PLC0415  # imported already
+    import click  # imported already
+    from flask.cli import run_command  # imported already
+    from flask.helpers import get_debug_flag  # imported already
+    from werkzeug.serving import is_running_from_reloader  # imported already
 
     context = click.get_current_context(silent=True)
     if context is None:
