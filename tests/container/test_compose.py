@@ -85,6 +85,13 @@ def test_the_app_starts_after_the_sidecar_is_healthy(compose: DockerCompose) -> 
     assert started[:19] >= healthy[:19]
 
 
+def test_the_first_health_check_comes_a_second_after_the_start(compose: DockerCompose) -> None:
+    compose.start()
+    attributes = container_of(compose, "pingstate").attrs
+    assert attributes["Config"]["Healthcheck"]["Interval"] == 1_000_000_000
+    assert attributes["Config"]["Healthcheck"]["Test"] == ["CMD", "pingstate", "healthcheck"]
+
+
 def test_the_app_never_starts_while_the_target_is_missing(compose: DockerCompose) -> None:
     up = compose_run("up", "--wait", "--scale", "target=0")
     assert up.returncode != 0
