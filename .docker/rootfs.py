@@ -24,7 +24,7 @@ from pathlib import Path
 UNUSED = shutil.ignore_patterns(
     "__pycache__", "site-packages", "dist-packages", "config-3*", "LICENSE*", "EXTERNALLY-MANAGED",
     "test", "idlelib", "tkinter", "turtle*", "ensurepip", "venv", "lib2to3", "pydoc_data",
-    "sitecustomize.py", "apport_python_hook.py", "profiling", "_remote_debugging*.so", "_pyrepl",
+    "sitecustomize.py", "apport_python_hook.py", "sampling", "_remote_debugging*.so", "_pyrepl",
     "_test*.so", "_ctypes_test*.so", "_xx*.so", "xx*.so",
     "_tkinter*.so", "readline*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so",
 )  # fmt: skip
