@@ -106,6 +106,8 @@ def put_sidecars(
 ) -> list[Object]:
     """Render the resources with the component, as the owner of an app does it in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    # kustomize follows the folder's real path.
+    folder = folder.resolve()
     (folder / "app.yaml").write_text(yaml.safe_dump_all(resources))
     component = component or os.path.relpath(COMPONENT, folder)
     lines = {"resources": ["app.yaml"], "components": [component], **kustomization}

@@ -239,6 +239,16 @@ def test_a_workload_without_the_label_is_left_alone(tmp_path: Path, label: str |
     assert put_sidecars(tmp_path, workload) == [workload]
 
 
+def test_a_label_counts_that_comes_with_the_manifest_or_a_base(tmp_path: Path) -> None:
+    workload = app("plain")
+    expected = put_sidecars(tmp_path / "manifest", workload)
+    del workload["metadata"]["labels"]["pingstate/sidecar"]
+    labels: Object = {"labels": [{"pairs": {"pingstate/sidecar": "readiness"}}]}
+    (late,) = put_sidecars(tmp_path / "base", workload, **labels)
+    assert "initContainers" not in late["spec"]["template"]["spec"]
+    assert overlay(tmp_path / "overlay", "../base") == expected
+
+
 def test_two_apps_have_targets_of_their_own_from_one_component(tmp_path: Path) -> None:
     results = put_sidecars(tmp_path, app("plain"), app("stateful-set", "start-gate"))
     targets = [environment(results, *sidecar(one))["PINGSTATE_ADDRESS"] for one in results]
@@ -334,6 +344,18 @@ def test_a_generated_secret_rolls_the_app_when_it_changes(tmp_path: Path) -> Non
 
     old, new = references("old"), references("new")
     assert old[0] == old[1] != new[0] == new[1]
+
+
+def test_a_prefix_of_the_apps_own_leaves_names_alone_that_are_not_of_its_kustomization(
+    tmp_path: Path,
+) -> None:
+    (result,) = put_sidecars(tmp_path, app("plain"), namePrefix="team-", nameSuffix="-1")
+    assert result["metadata"]["name"] == "team-plain-1"
+    template, first = sidecar(result)
+    names = [next(iter(one.values()))["name"] for one in first["envFrom"]]
+    (volume,) = template["spec"]["volumes"]
+    names += [next(iter(one.values()))["name"] for one in volume["projected"]["sources"]]
+    assert names == ["pingstate-sidecar"] * 4
 
 
 def test_one_line_of_the_apps_own_kustomization_changes_the_image(tmp_path: Path) -> None:
@@ -501,6 +523,6 @@ def set_variables(variables: dict[str, str]) -> dict[str, str]:
 def overlay(folder: Path, base: str) -> list[Object]:
     """Render another kustomization over an app's, with the component once more."""
     folder.mkdir()
-    lines = {"resources": [base], "components": [os.path.relpath(COMPONENT, folder)]}
+    lines = {"resources": [base], "components": [os.path.relpath(COMPONENT, folder.resolve())]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(lines))
     return render(folder)
