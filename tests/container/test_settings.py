@@ -154,6 +154,7 @@ def without(settings: dict[str, str], *names: str) -> dict[str, str]:
 
 
 UP = {
+    "ip version": http("/", ip_version="4"),
     "method": http("/posted", method="POST"),
     "body": http(
         "/body",
@@ -213,6 +214,7 @@ UP = {
 # What is down, and a word of the line that says why.
 DOWN = {
     "method": (http("/posted"), "405"),
+    "ip version": (http("/", ip_version="6"), "target has no IPv6 address"),
     "body": (http("/body", body="x"), "415"),
     "header": (http("/header", header="X-Probe: other"), "403"),
     "basic auth": (http("/basic", basic_auth="probe:wrong"), "401"),
