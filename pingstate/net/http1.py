@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from pingstate.net.attempt import Attempt
@@ -33,6 +33,7 @@ MAX_HEAD_BYTES = 98_304
 MAX_REST_BYTES = 65_536
 MAX_REST_SECONDS = 0.1
 _MAX_LINE = 65536
+_CUT_OFF = "the body was cut off"
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
@@ -107,7 +108,8 @@ class _Response(http.client.HTTPResponse):
         line = self.fp.readline(_MAX_LINE + 1)
         found = _CHUNK_SIZE.fullmatch(line)
         if found is None:
-            raise ValueError("not the size of a chunk")
+            cut = not line.endswith(b"\n") and len(line) <= _MAX_LINE
+            raise CheckFailedError(_CUT_OFF if cut else "the body is malformed: no size of a chunk")
         return int(found[1], 16)
 
 
@@ -213,7 +215,7 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
             yield answer
             _end_orderly(answer, stream, deadline)
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
-        raise CheckFailedError(describe_failure(exc)) from exc
+        raise CheckFailedError(_describe(exc)) from exc
     finally:
         # Whoever still refers to the socket, its descriptor goes now.
         descriptor = sock.detach()
@@ -221,11 +223,22 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
             os.close(descriptor)
 
 
+def _describe(exc: BaseException) -> str:
+    inner: BaseException | None = exc
+    while inner is not None:
+        if isinstance(inner, http.client.IncompleteRead):
+            return _CUT_OFF
+        if isinstance(inner, DecodeError):
+            return "the body can't be decoded as its Content-Encoding says"
+        inner = inner.__cause__ or inner.__context__
+    return describe_failure(exc)
+
+
 def read_beginning(answer: Answer, deadline: Deadline) -> bytes:
     """What has come of a body within 0.1 s, decoded, 1 KiB of it at most. Never raises."""
     body = b""
     with (
-        suppress(OSError, ValueError, HTTPError, http.client.HTTPException),
+        suppress(OSError, CheckFailedError, HTTPError, http.client.HTTPException),
         deadline.shorten(MAX_REST_SECONDS),
     ):
         deadline.limit_bytes(MAX_REST_BYTES)
@@ -235,7 +248,7 @@ def read_beginning(answer: Answer, deadline: Deadline) -> bytes:
 
 
 def _end_orderly(answer: Answer, stream: DeadlineSocket | TLSStream, deadline: Deadline) -> None:
-    with suppress(OSError), deadline.shorten(MAX_REST_SECONDS):
+    with suppress(OSError, CheckFailedError), deadline.shorten(MAX_REST_SECONDS):
         deadline.limit_bytes(MAX_REST_BYTES)
         if answer.length_remaining is None or answer.length_remaining <= MAX_REST_BYTES:
             answer.drain_conn()

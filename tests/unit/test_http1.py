@@ -238,3 +238,39 @@ def test_body_of_a_failure_that_hangs_costs_no_verdict(first, piece, quote):
     assert result.phase == "check"
     assert result.detail.startswith(f"check: HTTP 503, expected a 2xx{quote}")
     assert quote or result.detail == "check: HTTP 503, expected a 2xx"
+
+
+# -- a broken body -------------------------------------------------------------------------------
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (OK + b"Content-Length: 100\r\n\r\nhalf", "the body was cut off"),
+        (OK + b"Content-Length: 100\r\n\r\n", "the body was cut off"),
+        (CHUNKED, "the body was cut off"),
+        (CHUNKED + b"4", "the body was cut off"),
+        (CHUNKED + b"4\r\nha", "the body was cut off"),
+        (CHUNKED + b"4\r\nhalf", "the body was cut off"),
+        (CHUNKED + b"4\r\nhalf\r\n", "the body was cut off"),
+        (CHUNKED + b"four\r\nhalf\r\n0\r\n\r\n", "the body is malformed: no size of a chunk"),
+        (CHUNKED + b"-4\r\nhalf\r\n0\r\n\r\n", "the body is malformed: no size of a chunk"),
+        (CHUNKED + b"0" * 70_000, "the body is malformed: no size of a chunk"),
+        (CHUNKED + b"4\r\nhalf of it\r\n", "the body is malformed: no size of a chunk"),
+        (GZIP + b"nonsense", "the body can't be decoded as its Content-Encoding says"),
+        (OK + b"Content-Encoding: deflate\r\n\r\nnonsense", "the body can't be decoded as its Content-Encoding says"),
+        (OK + b"Content-Encoding: " + b"gzip," * 50 + b"gzip\r\n\r\nx", "the body can't be decoded as its Content-Encoding says"),
+    ],
+)  # fmt: skip
+def test_broken_body_is_told_in_words(answer, detail):
+    def talk(sock):
+        read_request(sock)
+        sock.sendall(answer)
+
+    result = check(talk, check="body_matches:never")
+    assert (result.ok, result.phase, result.detail) == (False, "body", f"body: {detail}")
+    # A check that needs no body does not care.
+    assert check(talk).ok
