@@ -35,7 +35,7 @@ def orders():
 """
 
 
-def sidecar_of(
+def render_sidecar(
     folder: Path, annotations: dict[str, str], config: dict[str, str], secret: dict[str, str]
 ) -> tuple[dict[str, str], dict[str, bytes]]:
     """The variables and the files of the sidecar of an app with these annotations."""
@@ -79,7 +79,7 @@ def test_annotations_a_certificate_and_a_secret_watch_a_target(
         "pingstate/check": "status:200\njson:/status=ok\n",
         "pingstate/ca-file": "/etc/pingstate/ca.pem",
     }
-    variables, files = sidecar_of(
+    variables, files = render_sidecar(
         tmp_path,
         annotations,
         {"ca.pem": authority.cert_pem.bytes().decode(), "PINGSTATE_LOG_FORMAT": "json"},
@@ -108,7 +108,7 @@ def test_a_probe_in_a_config_map_watches_a_target(
         "watch.py": PROBE,
     }
     annotations = {"pingstate/address": "orders", "pingstate/interval": "0.25"}
-    variables, files = sidecar_of(tmp_path, annotations, config, {})
+    variables, files = render_sidecar(tmp_path, annotations, config, {})
     with (
         running_server(server_image("nginx"), network, alias="orders") as nginx,
         running_sidecar(image, network, variables, files) as sidecar,
@@ -123,7 +123,7 @@ def test_a_probe_in_a_config_map_watches_a_target(
 def test_a_sidecar_without_an_address_ends_with_one_line(
     image: str, tmp_path: Path, annotations: dict[str, str]
 ) -> None:
-    variables, _ = sidecar_of(tmp_path, annotations, {}, {})
+    variables, _ = render_sidecar(tmp_path, annotations, {}, {})
     code, out, err = run_to_end(image, environment=variables)
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
