@@ -53,11 +53,13 @@ class HTTPProbe:
 
     `method` is any HTTP method, None for GET, or for POST where there is a `body`. Text is sent as
     UTF-8. `headers` are sent as they are, `Host` included, and replace the probe's own; a body's
-    length is always its own. `basic_auth` is (user, password). `ca_file` is a PEM file of the
-    authorities to trust instead of the system's; `client_cert` and `client_key` are PEM files;
-    `server_name` is the name in the TLS handshake and the one that is verified (None: `address`);
-    `verify_tls` False accepts any certificate. `ip_version` is 4 or 6, None for both. At most
-    `max_body_bytes` of a decoded body are read, and only where the check needs it.
+    length is always its own. `basic_auth` is (user, password). `ca_file` is a PEM file of what to
+    trust instead of the system's authorities: roots, intermediates or the target's own
+    certificate; `client_cert` and `client_key` are PEM files; files that are replaced are used
+    from the next check on. `server_name` is the name in the TLS handshake and the one that is
+    verified (None: `address`); `verify_tls` False accepts any certificate. `ip_version` is 4 or 6,
+    None for both. At most `max_body_bytes` of a decoded body are read, and only where the check
+    needs it.
 
     Redirects are followed at most 10 times, to http and https only, and not for a status that the
     check names. To another origin go no credentials and of `headers` only those that are harmless
