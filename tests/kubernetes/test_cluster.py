@@ -96,7 +96,11 @@ def test_a_service_named_pingstate_does_no_harm(cluster: Namespace) -> None:
 def test_the_standalone_monitor_comes_up_as_shipped(cluster: Namespace) -> None:
     cluster.apply(*rendered("base"))
     cluster.until("ready", lambda: ready(cluster, "pingstate"))
-    cluster.until("behind its Service", lambda: endpoints(cluster, "pingstate"))
+    families = cluster.get("service", "pingstate")["spec"]["ipFamilies"]
+    cluster.until(
+        f"behind its Service by {' and '.join(families)}",
+        lambda: len(endpoints(cluster, "pingstate")) == len(families),
+    )
     assert restarts(cluster, "pingstate") == 0
 
 
