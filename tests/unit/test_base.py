@@ -44,21 +44,6 @@ def test_trace_is_made_of_what_the_attempt_saw():
     assert set(result.trace.seconds) == {"dns", "check"}
 
 
-def test_forgotten_answer_leaves_the_way_to_it():
-    def run(attempt):
-        attempt.ip_protocol, attempt.redirects = 4, 1
-        attempt.status, attempt.version, attempt.content_length = 302, "1.1", 0
-        attempt.tls_version, attempt.certificate = "TLS 1.3", Certificate(1.0, "a", "b")
-        attempt.earliest_expiry = 1.0
-        attempt.forget_answer()
-        return Outcome(ok=True)
-
-    trace = check(run).trace
-    assert (trace.ip_protocol, trace.redirects) == (4, 1)
-    assert (trace.status, trace.version, trace.content_length) == (None, None, None)
-    assert (trace.tls_version, trace.certificate, trace.earliest_expiry) == (None, None, None)
-
-
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
