@@ -50,6 +50,14 @@ server {
         try_files /index.html =404;
     }
     location = /moved { return 302 /; }
+    location = /cookie {
+        if ($cookie_seen = "") {
+            add_header Set-Cookie "seen=here; Path=/; HttpOnly";
+            return 302 $scheme://TARGET:8080/cookie;
+        }
+        return 200 "$cookie_seen";
+    }
+    location = /unwell { return 503 '{"status":"DOWN","db":"DOWN"}'; }
     location = /teapot { return 418; }
     location = /json { default_type application/json; return 200 '{"db": {"ready": true}}'; }
     location = /echo/header { return 200 "$http_x_probe"; }
@@ -186,6 +194,7 @@ UP = {
     "empty variables": http("/", method="", header="", basic_auth_file="", ca_file="", check_2=""),
     "protocol in capitals": {**HTTP, "PINGSTATE_PROTOCOL": "HTTP"},
     "redirect followed": http("/moved"),
+    "cookie given back": http("/cookie", check="body_contains:here"),
     "redirect judged": http("/moved", no_follow_redirects="true", check="status:302"),
     "status range": http("/teapot", check="status:200-299,418"),
     "body matches": http("/", check="body_matches:^pl[a-z]+n"),
@@ -218,6 +227,10 @@ DOWN = {
     "body": (http("/body", body="x"), "415"),
     "header": (http("/header", header="X-Probe: other"), "403"),
     "basic auth": (http("/basic", basic_auth="probe:wrong"), "401"),
+    "unexpected status": (
+        http("/unwell"),
+        """503, expected a 2xx: '{"status":"DOWN","db":"DOWN"}'""",
+    ),
     "redirect judged": (http("/moved", no_follow_redirects="true"), "302"),
     "status range": (http("/teapot", check="status:200-299"), "418"),
     "body matches": (http("/", check="body_matches:^no"), "'^no'"),
