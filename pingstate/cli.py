@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             healthcheck({})
         elif given[:1] == ["healthcheck"]:
             _command(healthcheck)(given[1:], prog_name="pingstate healthcheck")
+        elif not given:
+            # As in a container: what no flag needs is a thirtieth of the memory.
+            _run({})
         else:
             _command(_run)(given, prog_name="pingstate")
     except ConfigurationError as exc:

@@ -6,9 +6,9 @@ from the DER (X.690) of RFC 5280's structure here.
 
 from __future__ import annotations
 
-import calendar
-import time
+import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import lru_cache
 
 from pingstate.net.der import parse_items
@@ -17,6 +17,7 @@ from pingstate.text import one_line
 _UTC_TIME, _GENERALIZED_TIME, _VERSION, _EXTENSIONS = 0x17, 0x18, 0xA0, 0xA3
 _COMMON_NAME, _ORGANIZATION, _ALT_NAME = b"\x55\x04\x03", b"\x55\x04\x0a", b"\x55\x1d\x11"
 _BMP_STRING, _DNS_NAME = 0x1E, 0x82
+_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})Z")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ def _time(kind: int, raw: bytes) -> float:
         text = ("19" if text[:2] >= "50" else "20") + text  # RFC 5280, 4.1.2.5.1
     elif kind != _GENERALIZED_TIME:
         raise ValueError("not a time")
-    return float(calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ")))
+    # strptime() would load as much as the rest of this file's needs, for six numbers.
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time")
+    year, month, day, hour, minute, second = map(int, found.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()
 
 
 def _name(raw: bytes, wanted: bytes) -> str:

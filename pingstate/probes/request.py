@@ -21,7 +21,13 @@ def create_request(
 
     The length of a body is that of this one, whatever `headers` say.
     """
-    prepared = requests.Request(method, "http://localhost/").prepare()
+    # As Request.prepare() does, but for cookies, hooks and authentication, for which there is code
+    # of its own to load.
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(method)
+    prepared.prepare_url("http://localhost/", {})
+    prepared.prepare_headers({})
+    prepared.prepare_content_length(None)
     prepared.headers.update(
         {
             "Host": url.authority,
