@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -91,6 +92,18 @@ def test_a_taken_port_is_told_as_the_readme_prints_it(image: str) -> None:
         assert docker_run(line, image) == (1, output)
     finally:
         first.remove(force=True)
+
+
+def test_docker_says_which_published_port_is_taken_and_another_one_helps(image: str) -> None:
+    (advice,) = re.findall(r"`(-p [0-9]+:8787)`", Document("README.md").text)
+    line = f"docker run --rm {advice} -e PINGSTATE_ADDRESS=127.0.0.1 {IMAGE} --print-config"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = f"127.0.0.1:{server.getsockname()[1]}"
+        code, said = docker_run(line.replace("8788:", f"{taken}:"), image)
+        assert code == 125
+        assert taken in said
+    code, said = docker_run(line.replace("8788:", "127.0.0.1::"), image)
+    assert code == 0, said
 
 
 def test_an_address_that_does_not_resolve_is_told_as_the_readme_prints_it(
