@@ -103,6 +103,19 @@ class _Response(http.client.HTTPResponse):
             raise CheckFailedError(f"not an HTTP answer: {excerpt(line[:512])}")
         return found[1].decode(), int(found[2]), (found[3] or b"").decode("latin-1")
 
+    def _get_chunk_left(self) -> int | None:
+        # http.client takes any two bytes for the end of a chunk (RFC 9112, 7.1).
+        if self.chunk_left == 0:
+            end = self.fp.readline(2)
+            if end not in {b"\r\n", b"\n"}:
+                cut = end in {b"", b"\r"}
+                raise CheckFailedError(
+                    _CUT_OFF if cut else "the body is malformed: no end of a chunk"
+                )
+            self.chunk_left = None
+        left: int | None = super()._get_chunk_left()  # type: ignore[misc]  # not in typeshed
+        return left
+
     def _read_next_chunk_size(self) -> int:
         # http.client takes any number here as well, -1 and 0x5 among them (RFC 9112, 7.1).
         line = self.fp.readline(_MAX_LINE + 1)

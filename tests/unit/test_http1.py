@@ -259,7 +259,9 @@ GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
         (CHUNKED + b"four\r\nhalf\r\n0\r\n\r\n", "the body is malformed: no size of a chunk"),
         (CHUNKED + b"-4\r\nhalf\r\n0\r\n\r\n", "the body is malformed: no size of a chunk"),
         (CHUNKED + b"0" * 70_000, "the body is malformed: no size of a chunk"),
-        (CHUNKED + b"4\r\nhalf of it\r\n", "the body is malformed: no size of a chunk"),
+        (CHUNKED + b"4\r\nhalf of it\r\n", "the body is malformed: no end of a chunk"),
+        (CHUNKED + b"4\r\nhalf0\r\n\r\n", "the body is malformed: no end of a chunk"),
+        (CHUNKED + b"4\r\nhalf\r", "the body was cut off"),
         (GZIP + b"nonsense", "the body can't be decoded as its Content-Encoding says"),
         (OK + b"Content-Encoding: deflate\r\n\r\nnonsense", "the body can't be decoded as its Content-Encoding says"),
         (OK + b"Content-Encoding: " + b"gzip," * 50 + b"gzip\r\n\r\nx", "the body can't be decoded as its Content-Encoding says"),
@@ -274,3 +276,14 @@ def test_broken_body_is_told_in_words(answer, detail):
     assert (result.ok, result.phase, result.detail) == (False, "body", f"body: {detail}")
     # A check that needs no body does not care.
     assert check(talk).ok
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_lines_of_chunks_may_end_without_a_return(end):
+    answer = end.join([b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", b"", b"4 ; x=y", b"pong", b"a", b"0123456789", b"0", b"X-Trailer: 1", b"", b""])  # fmt: skip
+
+    def talk(sock):
+        read_request(sock)
+        sock.sendall(answer)
+
+    assert check(talk, check="body_matches:^pong0123456789$").ok
