@@ -95,7 +95,7 @@ class ClientTLS:
                 for client in self._contexts
             }
         except InvalidValueError as exc:
-            log.warning("replaced certificate files can't be used, the last good stay: %s", exc)
+            log.warning("can't use replaced certificate files, the last good ones stay: %s", exc)
         else:
             log.info("certificate files were replaced and are loaded: %s", ", ".join(self._files))
 

@@ -40,6 +40,8 @@ CASES = tuple(load())
 LATE_S = 0.1  # how long after its timeout a check may come back
 GROWTH_KIB = 2048
 DETAIL_CHARS = 200
+# A class of Python's, an errno tuple, a line of C: what nobody on call should have to read.
+JARGON = re.compile(r"[a-z]Error\b|Exception\b|Errno|\[SSL|_ssl\.c|\([0-9]+, '")
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
 
 
@@ -266,7 +268,7 @@ def faults(case: Case, measured: Measured, timeouts: Timeouts) -> list[str]:
         *_costs(case, measured, timeouts.of(case)),
         *(f"complained: {complaint}" for complaint in measured.complaints),
         *_verdict(case, measured),
-        *_words(measured),
+        *_words(case, measured),
     ]
 
 
@@ -308,8 +310,11 @@ def _verdict(case: Case, measured: Measured) -> Iterator[str]:
             yield f"does not say {expected.says!r}: {seen}"
 
 
-def _words(measured: Measured) -> Iterator[str]:
+def _words(case: Case, measured: Measured) -> Iterator[str]:
     detail = measured.detail
+    # Only a user's own code is named as Python names it.
+    if not case.family.endswith("of users") and JARGON.search(detail):
+        yield f"is not for people: {detail!r}"
     if not detail.isprintable() or not 0 < len(detail) <= DETAIL_CHARS:
         yield f"has no printable line of at most {DETAIL_CHARS} characters: {detail!r}"
     if any(leak in detail + measured.name for leak in LEAKS):

@@ -348,7 +348,7 @@ def test_a_set_that_can_not_be_loaded_leaves_the_last_good_one_with_one_line(rot
         (folder / "tls.crt").unlink()
     assert all(made.check().ok for _ in range(3))
     (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "the last good stay" in line.message
+    assert "the last good ones stay" in line.message
     assert not JARGON.search(line.message)
     rotating.put(folder, "bb@client.test")
     assert made.check().ok
