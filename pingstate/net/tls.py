@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from pingstate.net.certificate import Certificate, read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
@@ -241,6 +242,11 @@ class TLSStream:
     def version(self) -> str | None:
         """The version of TLS as ssl spells it, such as `TLSv1.3`."""
         return self._tls.version()
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The target's certificate, verified or not, as the snapshot has it."""
+        return read_certificate(self.chain[0])
 
     @property
     def chain(self) -> list[bytes]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.certificate import Certificate, read_certificate
+from pingstate.net.certificate import read_certificate
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
@@ -157,14 +157,13 @@ class ClientTLS:
 
 
 def _note_certificates(tls: TLSStream, attempt: Attempt) -> None:
-    certificates = [read_certificate(der) for der in tls.chain]
-    attempt.certificate = certificates[0] if certificates else None
-    attempt.earliest_expiry = _earliest_expiry(certificates)
-    verified = [read_certificate(der) for der in tls.verified_chain]
-    attempt.verified_chain_expiry = _earliest_expiry(verified)
+    attempt.certificate = tls.certificate
+    attempt.earliest_expiry = _earliest_expiry(tls.chain)
+    attempt.verified_chain_expiry = _earliest_expiry(tls.verified_chain)
 
 
-def _earliest_expiry(certificates: Iterable[Certificate | None]) -> float | None:
+def _earliest_expiry(chain: Iterable[bytes]) -> float | None:
+    certificates = map(read_certificate, chain)
     return min((one.expires for one in certificates if one), default=None)
 
 

@@ -40,10 +40,10 @@ class TLSProbe:
     certificate. No protocol is offered (RFC 7301).
 
     `send` is written inside TLS before a banner is read. A callable check gets the stream inside
-    TLS, which has a socket's methods and `getpeercert()`, and whose every call ends with the
-    deadline. `ip_version` is 4 or 6, None for both. Certificate files that are replaced are used
-    from the next check on. Thread-safe: each check has a connection of its own. Raises ValueError
-    for what can't be probed, certificate files that can't be used among it.
+    TLS, which has a socket's methods, `getpeercert()` and the `certificate`, and whose every call
+    ends with the deadline. `ip_version` is 4 or 6, None for both. Certificate files that are
+    replaced are used from the next check on. Thread-safe: each check has a connection of its own.
+    Raises ValueError for what can't be probed, certificate files that can't be used among it.
     """
 
     def __init__(

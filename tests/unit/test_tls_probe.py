@@ -4,6 +4,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -114,6 +115,20 @@ def test_a_callable_gets_the_stream_inside(serve):
         result = serve.make(port, check=is_mail).check()
     assert result.ok
     assert result.detail == "220 mail localhost TLSv1.3"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_callable_sees_the_certificate_verified_or_not(serve, verify):
+    def lasts(stream):
+        left = stream.certificate.expires - time.time()
+        return left > 14 * 86400, f"{stream.certificate.issuer} {stream.certificate.subject}"
+
+    with serve(hold) as (_, port):
+        options = {} if verify else {"ca_file": None, "verify_tls": False}
+        result = serve.make(port, check=lasts, **options).check()
+    assert result.ok
+    assert result.detail.startswith("trustme")
+    assert result.detail.endswith("localhost")
 
 
 @pytest.mark.parametrize(
