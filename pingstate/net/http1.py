@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import re
@@ -154,7 +155,14 @@ class _Connection(HTTPConnection):
     def getresponse(self) -> Answer:  # type: ignore[override]  # as urllib3 has it
         self._attempt.deadline.start_phase("response")
         answer = _Response(self.sock, self._method)
-        answer.begin()
+        try:
+            answer.begin()
+        except OSError as exc:
+            if exc.errno == errno.EMSGSIZE:
+                raise CheckFailedError(
+                    f"the answer's head has more than {MAX_HEAD_BYTES} bytes"
+                ) from exc
+            raise
         self._attempt.status = answer.status
         self._attempt.version = answer.version_text
         length = answer.content_length
