@@ -4,12 +4,15 @@ import socket
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.sockets import connect
+from pingstate.net.sockets import DeadlineSocket, connect
 from pingstate.net.starttls import MAX_DIALOGUE_BYTES, start_tls
-from tests.support.dialogues import SCRIPTS, ldap_response, scripted
+from pingstate.values import STARTTLS_PORTS
+from tests.support.dialogues import LDAP_OK, SCRIPTS, ldap_response, scripted
 from tests.support.servers import talker
 from tests.support.waiting import TIMEOUT
 
@@ -141,3 +144,28 @@ def test_smtp_is_told_an_address_as_the_rfc_writes_it(family, address, literal):
         with connect(host, port, deadline) as sock, pytest.raises(CheckFailedError):
             start_tls(sock, "smtp", deadline)
     assert heard == [b"EHLO " + literal + b"\r\n"]
+
+
+PIECES = st.sampled_from(
+    [b"220 x\r\n", b"250-STARTTLS\r\n", b"250 STARTTLS\n", b"* OK\r\n", b"a OK\r\n", b"+OK\r\n", b"S", LDAP_OK, b"\r\n"]
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(sorted(STARTTLS_PORTS)),
+    st.lists(PIECES | st.binary(max_size=20), max_size=8).map(b"".join),
+)
+def test_whatever_a_server_says_it_is_tls_or_a_failure_of_the_check(protocol, said):
+    ours, peer = socket.socketpair()
+    with DeadlineSocket(ours.family, ours.type, ours.proto, fileno=ours.detach()) as sock, peer:
+        deadline = sock.deadline = Deadline(TIMEOUT)
+        peer.sendall(said)
+        peer.shutdown(socket.SHUT_WR)
+        try:
+            start_tls(sock, protocol, deadline)
+        except CheckFailedError as exc:
+            assert str(exc).isprintable()
+        else:
+            # Not a byte is left that TLS would not get.
+            assert sock.recv(1) == b""
+    assert not deadline.expired
