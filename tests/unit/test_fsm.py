@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingstate import TRANSITIONS, PingFSM, threshold_transitions
+from pingstate.monitor import fsm as fsm_module
 
 EVENTS = st.lists(st.sampled_from(["ok", "fail", "slow"]), max_size=60)
 WORDS = ["unknown", "up", "degraded", "down"]
@@ -184,3 +185,17 @@ def test_restored_machine_tells_its_predecessors_changes():
         ("unknown", "up"),
         ("up", "degraded"),
     ]
+
+
+def test_error_is_no_check_and_the_last_one_goes_on_ageing(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(fsm_module, "now", lambda: clock[0])
+    fsm = PingFSM()
+    fsm.fire("ok")
+    clock[0] = 107.0
+    assert fsm.fire("error", detail="a bug") == "up"
+    snapshot = fsm.snapshot()
+    assert (snapshot["last_check_age_s"], snapshot["last_event"]) == (7.0, "error")
+    assert snapshot["transitions"] == 1
+    fsm.fire("fail")
+    assert fsm.snapshot()["last_check_age_s"] == 0.0
