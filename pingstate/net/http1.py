@@ -6,17 +6,18 @@ import errno
 import http.client
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPHeaderDict
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
+from urllib3.util.retry import Retry
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import Deadline
@@ -185,15 +186,39 @@ class _Connection(HTTPConnection):
         return response
 
 
+class _Pool:
+    """What requests takes for a pool of connections: the one that is open, for one request.
+
+    urllib3's own is half of what a check costs beyond its system calls.
+    """
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def urlopen(
+        self, *, method: str, url: str, body: Any, headers: Mapping[str, str], **_: Any
+    ) -> Answer:
+        connection = self._connection
+        # Who closes before the whole request has come may have answered it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
+            for field in headers.items():
+                connection.putheader(*field)
+            connection.endheaders(body)
+        return connection.getresponse()
+
+
 class _Adapter(HTTPAdapter):
     """requests' adapter with one connection for one request, and no say in TLS or proxies."""
 
-    def __init__(self, pool: HTTPConnectionPool, target: str) -> None:
-        super().__init__(max_retries=0)
+    max_retries = Retry(0, read=False)
+
+    def __init__(self, pool: _Pool, target: str) -> None:
+        # Not its base's, which makes a manager of pools.
         self._pool = pool
         self._target = target
 
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
         return self._pool
 
     def request_url(self, *_: Any) -> str:
@@ -228,11 +253,11 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
             )
         deadline.start_phase("send")
         deadline.limit_bytes(MAX_HEAD_BYTES)
-        pool = HTTPConnectionPool(
-            "localhost", hop.port, stream=stream, method=hop.request.method, attempt=attempt
+        connection = _Connection(
+            "localhost", hop.port, stream=stream, method=hop.request.method or "", attempt=attempt
         )
-        pool.ConnectionCls = _Connection
-        with closing(cast("Answer", _Adapter(pool, hop.url.target).send(hop.request))) as answer:
+        adapter = _Adapter(_Pool(connection), hop.url.target)
+        with closing(cast("Answer", adapter.send(hop.request))) as answer:
             yield answer
             _end_orderly(answer, stream, deadline)
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:

@@ -93,9 +93,11 @@ def join_location(base: URL, location: str) -> URL:
 
 
 def encode_target(target: str) -> str:
-    """A request target in ASCII, in which every percent sign begins an encoded byte."""
+    """A request target of what RFC 3986 allows in one, other bytes percent-encoded."""
     raw = re.sub(rb"%(?![0-9A-Fa-f]{2})", b"%25", target.encode("utf-8", "surrogateescape"))
-    encoded = re.sub(rb"[^!-~]+", lambda found: b"%" + found[0].hex("%").upper().encode(), raw)
+    encoded = re.sub(
+        rb"[^!$&-;=?-Z_a-z~%]+", lambda found: b"%" + found[0].hex("%").upper().encode(), raw
+    )
     return encoded.decode("ascii")
 
 
