@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Set everything up, then run it: `run.py demo`, `run.py test [pytest arguments]`, `run.py setup`.
 
-`run.py versions [3.X ...]` runs the unit tests on other Pythons, `run.py lock` renews the lock files.
+`run.py versions [3.X ...]` runs the unit tests on other Pythons, `run.py lock` renews the lock files,
+`run.py bench [--short] [--json] [--record]` measures what pingstate costs, beside its peers.
 
 Needs Python 3.10 and nothing else. What is there is used: a Docker engine that answers, its compose
 plugin, images that are present or can be pulled. Only root on Debian gets a missing engine
@@ -30,7 +31,7 @@ from tests.provision.images import STAND_IN, TARGETS, build_arguments, ensure_im
 from tests.provision.locks import lock
 from tests.provision.versions import run_versions
 
-COMMANDS = ("demo", "test", "setup", "versions", "lock")
+COMMANDS = ("demo", "test", "setup", "versions", "lock", "bench")
 COMPOSE_ENV = ROOT / ".env"
 ENV_NOTE = "# Written by tests/run.py, where no image registry answered."
 
@@ -137,7 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("command", choices=COMMANDS)
     arguments, rest = parser.parse_known_args()
-    if rest and arguments.command not in ("test", "versions"):
+    if rest and arguments.command not in ("test", "versions", "bench"):
         parser.error(f"unknown: {' '.join(rest)}")
     try:
         if arguments.command in ("versions", "lock") or not needs_engine(rest):
@@ -151,6 +152,9 @@ def main() -> int:
             lock()
         elif arguments.command == "versions":
             return run_versions(rest)
+        elif arguments.command == "bench":
+            bench: list[str | Path] = [PYTHON, "-m", "tests.bench", *rest]
+            return subprocess.run(bench, cwd=ROOT, check=False).returncode
         elif arguments.command == "test":
             ensure_tools()
             return test(rest)

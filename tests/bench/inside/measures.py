@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from .subjects import (
     BLACKBOX,
     GUNICORN,
+    HEALTH,
     HERE,
     LIMIT,
     ORIGINAL,
@@ -23,7 +24,6 @@ from .subjects import (
     Subject,
     running,
     target,
-    wait_for_200,
 )
 
 Figures = Iterator[tuple[str, str, float]]
@@ -43,22 +43,26 @@ def script(name: str, python: str, *arguments: object) -> list[float]:
     return [float(word) for word in ended.stdout.split()]
 
 
-def life(*, settle: float = 2.0, protocols: tuple[str, ...] = PROTOCOLS) -> Figures:
+def life(
+    *, settle: float = 1.0, protocols: tuple[str, ...] = PROTOCOLS, second: bool = True
+) -> Figures:
     """Start, memory after some checks and requests, and end, of each subject and protocol."""
     for protocol in protocols:
-        names = (*BOTH, GUNICORN, BLACKBOX) if protocol == "tcp" else BOTH
+        names = (*BOTH, GUNICORN, BLACKBOX) if protocol == "tcp" and second else BOTH
         for name in names:
             with target(protocol) as (port, _):
                 began = time.perf_counter()
                 with running(name, protocol, port, interval=0.1) as subject:
                     yield f"start {protocol}", name, (time.perf_counter() - began) * 1000
+                    yield f"CPU of a start {protocol}", name, subject.cpu() * 1000
                     load(subject, "", 8, settle)
                     first = subject.pss()
                     yield f"memory {protocol}", name, first / MEGABYTE
-                    with running(name, protocol, port, interval=0.1) as second:
-                        load(second, "", 8, settle / 2)
-                        both = subject.pss() + second.pss()
-                    yield f"memory of a second {protocol}", name, (both - first) / MEGABYTE
+                    if second:
+                        with running(name, protocol, port, interval=0.1) as copy:
+                            load(copy, "", 8, settle / 2)
+                            added = subject.pss() + copy.pss() - first
+                        yield f"memory of a second {protocol}", name, added / MEGABYTE
                     began = time.perf_counter()
                     subject.process.send_signal(signal.SIGTERM)
                     subject.process.wait(LIMIT)
@@ -96,7 +100,7 @@ def healthcheck(*, count: int = 5) -> Figures:
             yield "healthcheck", name, sum(spent) / count * 1000
 
 
-def idle(*, seconds: float = 10.0) -> Figures:
+def idle(*, seconds: float = 6.0) -> Figures:
     """CPU time of an hour with a check every 5 s that nobody asks, the health check apart."""
     with ExitStack() as stack:
         port, _ = stack.enter_context(target("tcp"))
@@ -129,15 +133,13 @@ def down() -> Figures:
 
 
 def load(subject: Subject, path: str, clients: int, seconds: float) -> list[float]:
-    from .subjects import HEALTH
-
     where = path or HEALTH[subject.name]
     return script("load.py", METER, subject.api, where, clients, seconds)
 
 
 def requests(
     *,
-    seconds: float = 1.0,
+    seconds: float = 0.6,
     clients: tuple[int, ...] = (1, 8, 64),
     names: tuple[str, ...] = (*BOTH, GUNICORN, BLACKBOX),
     status: bool = True,
@@ -147,8 +149,11 @@ def requests(
         for count in clients:
             for name in names:
                 with running(name, "tcp", port) as subject:
+                    before = subject.cpu()
                     rate, late = load(subject, "", count, seconds)
+                    spent = (subject.cpu() - before) / (rate * seconds)
                     yield f"/healthz, {count} clients", name, rate
+                    yield f"CPU of a /healthz, {count} clients", name, spent * 1e6
                     yield f"/healthz p99, {count} clients", name, late
                     if name in BOTH and status:
                         rate, late = load(subject, "/status", count, seconds)
@@ -156,7 +161,7 @@ def requests(
                         yield f"/status p99, {count} clients", name, late
 
 
-def latency(*, seconds: float = 2.0, delay: float = 0.02) -> Figures:
+def latency(*, seconds: float = 1.5, delay: float = 0.02) -> Figures:
     """What is reported beyond the 20 ms that the target takes: idle, and while 8 clients ask."""
     with target("http", delay) as (port, _):
         for name in BOTH:
@@ -170,7 +175,7 @@ def latency(*, seconds: float = 2.0, delay: float = 0.02) -> Figures:
                     until = time.monotonic() + seconds
                     while time.monotonic() < until:
                         snapshot = json.loads(subject.get("/status")[1])
-                        seen[snapshot["last_check_ts"]] = snapshot["last_latency_ms"]
+                        seen[snapshot.get("last_check_ts")] = snapshot.get("last_latency_ms")
                         time.sleep(0.02)
                     if row != "idle":
                         busy.join()
@@ -178,7 +183,7 @@ def latency(*, seconds: float = 2.0, delay: float = 0.02) -> Figures:
                     yield f"latency error, {row}", name, values[len(values) // 2]
 
 
-def monitors(*, count: int = 1000, seconds: float = 4.0) -> Figures:
+def monitors(*, count: int = 1000, seconds: float = 3.0) -> Figures:
     """What each of 1,000 Monitors in one process adds, and how late their checks come."""
     with target("tcp") as (port, _):
         for name in BOTH:
@@ -194,10 +199,7 @@ def everything() -> Figures:
 
 def short() -> Figures:
     """What can be told in a few seconds a round, for ratios."""
-    yield from life(settle=0.5, protocols=("tcp", "http"))
+    yield from life(settle=0.5, protocols=("tcp", "http"), second=False)
     yield from checks(count=400)
     yield from healthcheck(count=2)
     yield from requests(seconds=0.5, clients=(8,), names=(PINGSTATE, GUNICORN), status=False)
-
-
-__all__ = ["everything", "short", "wait_for_200"]

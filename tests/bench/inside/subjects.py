@@ -30,35 +30,30 @@ def free_port() -> int:
 
 
 def command(name: str, api: int, protocol: str, port: int, interval: float) -> list[str]:
-    """The command line of a subject; both pingstates have the same flags."""
+    """The command line of a subject."""
+    if name == PINGSTATE:
+        return [str(Path(PYTHONS[name]).with_name("pingstate"))]
     if name == GUNICORN:
         gunicorn = "/opt/peers/gunicorn/bin/gunicorn"
         plain = ["--no-control-socket", "--chdir", str(HERE), "constant:app"]
-        # Threads, so that it keeps connections alive: its default worker is slower.
-        return [
-            gunicorn,
-            "-b",
-            f"127.0.0.1:{api}",
-            "--threads",
-            "4",
-            "--log-level",
-            "error",
-            *plain,
-        ]
+        return [gunicorn, "-b", f"127.0.0.1:{api}", "--log-level", "error", *plain]
     if name == BLACKBOX:
-        config = Path("/tmp/blackbox.yml")
-        config.write_text("modules: {tcp: {prober: tcp}, http: {prober: http}}\n")
         address = f"--web.listen-address=127.0.0.1:{api}"
         return [
-            "/opt/peers/prometheus-blackbox-exporter", f"--config.file={config}", address,
+            "/usr/bin/prometheus-blackbox-exporter", "--config.file=/etc/prometheus/blackbox.yml", address,
             "--log.level=error",
         ]  # fmt: skip
+    flags = settings(api, protocol, port, interval).items()
     program = str(Path(PYTHONS[name]).with_name("pingstate"))
-    flags = {
-        "protocol": protocol, "address": "127.0.0.1",
-        "port": port, "interval": interval, "api-host": "127.0.0.1", "api-port": api,
+    return [program, *(part for flag, value in flags for part in (f"--{flag}", value))]
+
+
+def settings(api: int, protocol: str, port: int, interval: float) -> dict[str, str]:
+    """What both pingstates are told: the original by flags, this one as in a container."""
+    return {
+        "protocol": protocol, "address": "127.0.0.1", "port": str(port),
+        "interval": str(interval), "api-host": "127.0.0.1", "api-port": str(api),
     }  # fmt: skip
-    return [program, *(part for flag, value in flags.items() for part in (f"--{flag}", str(value)))]
 
 
 @dataclass
@@ -118,6 +113,11 @@ def running(
     api = free_port()
     environ = {**os.environ, "SSL_CERT_FILE": "/tls/ca.pem"}
     environ.pop("PYTHONPATH", None)
+    if name == PINGSTATE:
+        told = settings(api, protocol, port, interval)
+        environ |= {
+            f"PINGSTATE_{flag.replace('-', '_').upper()}": value for flag, value in told.items()
+        }
     process = subprocess.Popen(
         command(name, api, protocol, port, interval),
         env=environ,
