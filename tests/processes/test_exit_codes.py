@@ -199,7 +199,8 @@ def test_wait_looks_once_more_just_before_the_time_is_over():
     assert f"not up after 10 s: tcp://127.0.0.1:{port} is down: " in ended.stdout
     # The tenth of the regular looks came after 9 s.
     assert asked[-1] - asked[0] > 9.2
-    assert len(asked) <= 11
+    # One more may begin as the time ends.
+    assert len(asked) <= 12
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

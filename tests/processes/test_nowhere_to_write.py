@@ -53,10 +53,13 @@ def serve():
     """What sidecars answer there, also once a worker was killed, and how they end."""
     make_everything_read_only()
     seen = {}
+    environ = clean_environ(PINGSTATE_PORT="9", HOME="/nonexistent", PYTHONDONTWRITEBYTECODE="1")
+    # Coverage would have a file to write in each process.
+    environ = {name: text for name, text in environ.items() if not name.startswith("COVERAGE_")}
     for name, command in COMMANDS.items():
         process = subprocess.Popen(
             command,
-            env=clean_environ(PINGSTATE_PORT="9", HOME="/nonexistent", PYTHONDONTWRITEBYTECODE="1"),
+            env=environ,
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
