@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 DEFAULT_TIMEOUTS = {"tcp": 2.0, "tls": 5.0, "http": 5.0, "https": 5.0}  # seconds for a check
@@ -100,7 +101,7 @@ def validate_ip_version(
     """An IP version, 4 or 6, None for both; where `address` is an IP address, its own."""
     if version is None:
         return None
-    if isinstance(version, bool) or version not in (4, 6):
+    if not isinstance(version, int) or version not in (4, 6):
         raise InvalidValueError(name, version, "4 or 6")
     if address.startswith("unix:") or _literal_ip_version(address) not in (None, version):
         raise InvalidValueError(name, version, f"the IP version of {address}")
@@ -121,9 +122,9 @@ def _literal_ip_version(address: str) -> int | None:
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def validate_port(port: int, name: str = "port") -> int:
-    """A port, 1 to 65535."""
-    return _integer(port, name, 1, 65535)
+def validate_port(port: int, name: str = "port", least: int = 1) -> int:
+    """A port, 1 to 65535; from 0 on where that takes a free one."""
+    return _integer(port, name, least, 65535)
 
 
 def validate_threshold(threshold: int, name: str = "threshold") -> int:
@@ -251,6 +252,18 @@ def validate_header(field: str, value: str, name: str = "header") -> tuple[str, 
     return field, value.strip(" \t")
 
 
+def validate_headers(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]], name: str = "headers"
+) -> list[tuple[str, str]]:
+    """Header fields, each as `validate_header` returns it; secrets."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    fields: list[Any] = list(pairs) if isinstance(pairs, Iterable) else [None]
+    if not all(isinstance(field, (tuple, list)) and len(field) == 2 for field in fields):
+        expected = "a mapping of names to values, or pairs of them"
+        raise InvalidValueError(name, headers, expected, secret=True)
+    return [validate_header(*field) for field in fields]
+
+
 def validate_basic_auth(pair: tuple[str, str], name: str = "basic_auth") -> tuple[str, str]:
     """User and password (RFC 7617): no colon in the user, no control characters in either."""
     ok = isinstance(pair, (tuple, list)) and len(pair) == 2
@@ -274,6 +287,14 @@ def validate_send(data: bytes, name: str = "send") -> bytes:
     if not isinstance(data, bytes):
         raise InvalidValueError(name, data, "bytes", secret=True)
     return data
+
+
+def normalize_file(path: str | os.PathLike[str], name: str = "file") -> str:
+    """The path of a file as text, whether or not the file is there."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise InvalidValueError(name, path, "the path of a file")
+    return text
 
 
 def _utf8(text: str) -> bytes | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pingstate.monitor.clock import now
-from pingstate.values import validate_history, validate_threshold
+from pingstate.values import InvalidValueError, validate_history, validate_threshold
 
 Transitions = Mapping[tuple[str, str], str]
 
@@ -103,17 +103,18 @@ def threshold_transitions(
 class PingFSM:
     """The state machine alone: feed it events, read its state. Not thread-safe: see `Monitor`.
 
-    `transitions` maps (state, event) to the next state (default: `TRANSITIONS`); a pair that is
-    missing keeps the state. A table without a row for the event `slow` treats it as `ok`.
-    `history` is how many checks `recent` keeps, 0 to 10000.
+    `initial` is one of the four states or of the table's. `transitions` maps (state, event) to the
+    next state (default: `TRANSITIONS`); a pair that is missing keeps the state. A table without a
+    row for the event `slow` treats it as `ok`. `history` is how many checks `recent` keeps, 0 to
+    10000. Raises ValueError for anything else.
     """
 
     def __init__(
         self, initial: str = "unknown", transitions: Transitions | None = None, history: int = 20
     ) -> None:
-        self._table = dict(TRANSITIONS if transitions is None else transitions)
+        self._table = _validate_table(TRANSITIONS if transitions is None else transitions)
         self._knows_slow = any(event == "slow" for _, event in self._table)
-        self._state = initial
+        self._state = _validate_state(initial, self._table)
         self._since = now()
         self._checked_at: float | None = None
         self._last: dict[str, Any] = {"event": None, "detail": None, "latency": None, "phase": None}
@@ -224,3 +225,21 @@ class PingFSM:
             "probe": None,
             "stale": False,
         }
+
+
+def _validate_table(table: Transitions) -> dict[tuple[str, str], str]:
+    """A table of one's own, copied."""
+    rows = table.items() if isinstance(table, Mapping) else [((), None)]
+    for pair, state in rows:
+        words = (*pair, state) if isinstance(pair, tuple) else ()
+        if len(words) != 3 or not all(isinstance(word, str) for word in words):
+            raise InvalidValueError("transitions", table, "a table from (state, event) to a state")
+    return dict(table)
+
+
+def _validate_state(state: str, table: Transitions) -> str:
+    known = dict.fromkeys((*STATES, *(old for old, _ in table), *table.values()))
+    if not isinstance(state, str) or state not in known:
+        words = dict.fromkeys(word.partition(COUNT_SEPARATOR)[0] for word in known)
+        raise InvalidValueError("initial_state", state, f"one of {', '.join(words)}")
+    return state

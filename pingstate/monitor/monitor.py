@@ -19,7 +19,12 @@ from pingstate.monitor.schedule import Schedule
 from pingstate.monitor.stats import Stats
 from pingstate.probes.base import Probe, ProbeResult
 from pingstate.text import one_line
-from pingstate.values import validate_fraction, validate_interval, validate_milliseconds
+from pingstate.values import (
+    InvalidValueError,
+    validate_fraction,
+    validate_interval,
+    validate_milliseconds,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +51,7 @@ class Monitor:
     `timeout` (10 s where it has none) and one second more.
 
     The thread is a daemon, belongs to the process that called `start()` and is not there after a
-    fork. Raises ValueError for settings out of range.
+    fork. Raises ValueError for what is out of range or of another kind.
     """
 
     def __init__(
@@ -87,6 +92,8 @@ class Monitor:
         self._last_time: float | None = None
         self._started_at = now()
         self._started_time = time.time()
+        if on_transition is not None and not callable(on_transition):
+            raise InvalidValueError("on_transition", on_transition, "a callable")
         self._callback = on_transition
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()

@@ -19,7 +19,7 @@ from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_errors import describe_tls_error
-from pingstate.values import InvalidValueError, normalize_host
+from pingstate.values import InvalidValueError, normalize_file, normalize_host
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,11 @@ class ClientTLS:
     ) -> None:
         if client_key is not None and client_cert is None:
             raise ValueError("client_key requires client_cert")
+        ca_file = None if ca_file is None else normalize_file(ca_file, "ca_file")
+        if client_cert is not None:
+            client_cert = normalize_file(client_cert, "client_cert")
+        if client_key is not None:
+            client_key = normalize_file(client_key, "client_key")
         self._verify = verify
         self._ca_file = ca_file if verify else None
         self._client = (client_cert, client_key)

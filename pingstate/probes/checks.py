@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -39,7 +39,7 @@ def parse_checks(
     """
     if check is None:
         checks: Sequence[Check] = ()
-    elif isinstance(check, str) or callable(check):
+    elif isinstance(check, (str, bytes)) or callable(check) or not isinstance(check, Iterable):
         checks = (check,)
     else:
         checks = check

@@ -112,7 +112,8 @@ class HTTPProbe:
             server_name=server_name,
             alpn=("http/1.1",),
         )
-        if tls:
+        # Over plain HTTP a redirect may lead to where they are needed.
+        if tls or ca_file is not None or client_cert is not None:
             self._tls.load()
         url, fields = self._create_url(scheme, path), encode_headers(headers)
         if basic_auth is not None:

@@ -11,7 +11,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from pingstate.net.urls import URL
-from pingstate.values import validate_basic_auth, validate_header
+from pingstate.values import validate_basic_auth, validate_headers
 
 
 def create_request(
@@ -48,10 +48,8 @@ def encode_headers(
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
 ) -> CaseInsensitiveDict[str]:
     """Header fields ready to be sent, values as UTF-8. Raises ValueError."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
     ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    for field in pairs:
-        name, value = validate_header(*field)
+    for name, value in validate_headers(headers):
         text = value.encode("utf-8", "surrogateescape").decode("latin-1")
         # One field of several lines is one list (RFC 9110, 5.3).
         again = name.lower() != "host" and name in ready

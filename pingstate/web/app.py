@@ -17,6 +17,7 @@ from pingstate import logs
 from pingstate.factory import create_monitor
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
+from pingstate.values import normalize_host, validate_port
 from pingstate.web.listeners import create_listeners
 from pingstate.web.process import gunicorn_role, start_in_serving_process
 
@@ -170,7 +171,8 @@ def serve(
 
     `serve_forever()` of the result blocks until another thread calls `shutdown()`; port 0 takes a
     free one, then to be read from `port`. `::` answers on IPv4 as well; of a name with several
-    addresses the first one is taken, IPv4 before IPv6. Raises OSError when it can't be had.
+    addresses the first one is taken, IPv4 before IPv6. Raises OSError when it can't be had, and
+    ValueError for what is no host or port.
     """
     from werkzeug.serving import WSGIRequestHandler, make_server  # gunicorn does without
 
@@ -181,6 +183,7 @@ def serve(
         def log_request(self, *_: Any) -> None:
             """Nothing: a probe's users ask often."""
 
+    host, port = normalize_host(host), validate_port(port, least=0)
     app = app_of(monitor, ready_states)
     # Werkzeug ends the process when it can't bind; a library must not.
     bound, *others = create_listeners(host, port)

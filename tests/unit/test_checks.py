@@ -182,7 +182,7 @@ def test_checks_are_one_or_several_strings_or_callables():
     assert len(parse_checks("http", bool)) == 1
     assert len(parse_checks("tcp", ["open:1", bool], 2.0)) == 2
     for bad in (7, [7], ["status:200", None]):
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(ValueError, match="neither a check string nor callable"):
             parse_checks("http", bad)
 
 

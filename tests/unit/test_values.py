@@ -17,6 +17,7 @@ from pingstate import (
     TCPProbe,
     TLSProbe,
     probe,
+    serve,
     threshold_transitions,
 )
 from pingstate.monitor.schedule import Schedule
@@ -130,7 +131,9 @@ TABLE = {
             "probe(http)": lambda value: probe("http", "db.internal", 1, ip_version=value),
         },
         numbers(4),  # 6 is none of the default address
-        same("x", "IPv4", "٤") | numbers(0, 5, 46, -4, 4.5) | {OnlyHere(): True},
+        same("x", "IPv4", "٤")
+        | numbers(0, 5, 46, -4, 4.5)
+        | {OnlyHere(): True, OnlyHere(): 4.0, OnlyHere(): "4"},
     ),
     "path": Row(
         http("path"),
@@ -163,6 +166,13 @@ TABLE = {
             "X": {"": ""},
             "X(): c": (("X()", "c"),),
             OnlyHere(): {"X": "a\nb"},
+            OnlyHere(): {"X": 5},
+            OnlyHere(): [("X", "a", "b")],
+            OnlyHere(): [("X",)],
+            OnlyHere(): "X: a",
+            OnlyHere(): ["Xa"],
+            OnlyHere(): 5,
+            OnlyHere(): None,
         },
     ),
     "basic_auth": Row(
@@ -281,6 +291,73 @@ def test_a_bad_text_is_refused_with_the_words_of_the_library(name, text, tmp_pat
             expected.add("a host name, an IP address or unix:/path alone; instead set PINGSTATE_")
         assert any(words in problem for words in expected)
         assert "\n" not in problem
+
+
+@pytest.mark.parametrize("path", [5, b"/x", "/x\0", "/nowhere", "", "/"], ids=repr)
+@pytest.mark.parametrize("name", ["ca_file", "client_cert"])
+def test_a_file_that_cannot_be_used_is_refused_by_every_probe_that_takes_it(name, path):
+    for title, door in (http(name) | tls(name)).items():
+        with pytest.raises(InvalidValueError, match=f"^{name}: .* is not ") as caught:
+            door(path)
+        assert caught.value.value == path, title
+
+
+@pytest.mark.parametrize("key", [5, b"/x", "/x\0"], ids=repr)
+def test_a_key_that_is_no_path_is_refused(key):
+    for create in (HTTPProbe, TLSProbe):
+        with pytest.raises(InvalidValueError, match=r"^client_key: .* is not the path of a file"):
+            create(HOST, client_cert="/nowhere", client_key=key)
+
+
+@pytest.mark.parametrize(
+    "check", [5, 0, False, b"status:200", [5], [None], ["status:200", 5]], ids=repr
+)
+def test_what_is_neither_text_nor_callable_is_no_check(check):
+    for door in every("check").values():
+        with pytest.raises(ValueError, match=r"neither a check string nor callable|is not a check"):
+            door(check)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("initial_state", "Up"),
+        ("initial_state", ""),
+        ("initial_state", 5),
+        ("initial_state", None),
+        ("initial_state", []),
+        ("transitions", 5),
+        ("transitions", [("up", "ok")]),
+        ("transitions", {"up": "down"}),
+        ("transitions", {("up",): "down"}),
+        ("transitions", {("up", "ok"): 5}),
+        ("transitions", {("up", 5): "down"}),
+        ("on_transition", 5),
+        ("on_transition", "module:function"),
+    ],
+    ids=repr,
+)
+def test_a_monitor_refuses_what_it_could_not_follow(name, bad):
+    with pytest.raises(InvalidValueError, match=f"^{name}: .* is not "):
+        Monitor(TCPProbe(HOST), **{name: bad})
+
+
+def test_a_state_of_the_table_s_own_is_one_to_begin_in():
+    table = {("paused", "ok"): "up"}
+    assert PingFSM("paused", table).state == "paused"
+    assert PingFSM("up", {}).state == "up"
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, "8787", 8787.0, True, None], ids=repr)
+def test_the_api_of_the_library_refuses_what_is_no_port(port):
+    with pytest.raises(InvalidValueError, match=r"^port: .* is not a whole number from 0 to 65535"):
+        serve(Monitor(TCPProbe(HOST)), HOST, port)
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a..b", "http://x", None, 5], ids=repr)
+def test_the_api_of_the_library_refuses_what_is_no_host(host):
+    with pytest.raises(InvalidValueError, match=r"^host: .* is not a host name or an IP address"):
+        serve(Monitor(TCPProbe(HOST)), host, 0)
 
 
 def test_a_message_names_the_argument_and_shows_no_secret():
