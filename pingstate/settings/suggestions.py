@@ -18,6 +18,18 @@ from pingstate.settings.setting import PREFIX
 from pingstate.text import one_line
 from pingstate.values import PROTOCOLS, normalize_host
 
+# Schemes that are TLS from the first byte, and their ports.
+_TLS_PORTS = {
+    "amqps": 5671,
+    "imaps": 993,
+    "ldaps": 636,
+    "mqtts": 8883,
+    "pop3s": 995,
+    "rediss": 6379,
+    "smtps": 465,
+    "wss": 443,
+}
+
 _UNIT = re.compile("_(?:S|SECS?|SECONDS?|MS|MILLIS|MILLISECONDS?)$")
 
 
@@ -53,10 +65,13 @@ def suggest_settings(text: str) -> str:
         host, port = normalize_host(parts.hostname or ""), parts.port
     except ValueError:
         return ""
+    if "@" in parts.path + parts.query + parts.fragment:
+        return ""  # what is before it may be a password with a slash in it
     scheme, web = parts.scheme, parts.scheme in ("", "http", "https")
-    port = port or DEFAULT_PORTS.get(scheme)
+    port = port or DEFAULT_PORTS.get(scheme) or _TLS_PORTS.get(scheme)
+    protocol = "tls" if scheme in _TLS_PORTS else "tcp" if scheme else ""
     said = {
-        "PROTOCOL": scheme if scheme in PROTOCOLS else "tcp" if scheme else "",
+        "PROTOCOL": scheme if scheme in PROTOCOLS else protocol,
         "ADDRESS": host,
         "PORT": str(port or ""),
         "PATH": (parts.path or "/" * bool(scheme)) + "?***" * bool(parts.query) if web else "",
@@ -79,9 +94,11 @@ def _forms(word: str) -> Iterator[tuple[str, str, str]]:
         yield rest, "", file
     elif word.endswith("FILE"):
         yield word.removesuffix("FILE"), "", "_FILE"
-    numbered = re.fullmatch("(.*[^0-9_])_?([0-9]+)", rest)
+    numbered = re.fullmatch("(.*[^0-9_])_*([0-9]+)", rest)
     if numbered:
         yield numbered[1], f"_{numbered[2]}", file
+        if not file and numbered[1].endswith("_FILE"):
+            yield numbered[1].removesuffix("_FILE"), f"_{numbered[2]}", "_FILE"
 
 
 def _is_close(word: str, name: str) -> bool:

@@ -80,6 +80,10 @@ CLOSE = {
     "PORT_2": "PORT",
     "ADDRESS_2_FILE": "ADDRESS_FILE",
     "BASIC_AUTH_1": "BASIC_AUTH",
+    "CHECK_FILE_2": "CHECK_2_FILE",
+    "HEADER_FILE_10": "HEADER_10_FILE",
+    "CHECKS_FILE_2": "CHECK_2_FILE",
+    "CHECK__2": "CHECK_2",
 }
 FOREIGN = re.findall(
     r"\S+",
