@@ -19,7 +19,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=")
+_SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=|[\u2248\u2260\u2264\u2265]")
 # What is meant by what looks like an operator and is none.
 _MEANT = {
     "==": "json:{0}={1}",
@@ -33,6 +33,9 @@ _MEANT = {
     "=~": "json_matches:{0}={1}",
     "!~": "not:json_matches:{0}={1}",
     "!=~": "not:json_matches:{0}={1}",
+    "\u2260": "json:{0}!={1}",
+    "\u2264": "json:{0}<={1}",
+    "\u2265": "json:{0}>={1}",
 }
 
 
@@ -41,7 +44,7 @@ def parse_json(_: str, rest: str) -> ContentCondition:
     found = _SIGN.search(rest)
     pointer, sign, wanted = rest, "", ""
     if found:
-        pointer, sign, wanted = rest[: found.start()], found[0], rest[found.end() :]
+        pointer, sign, wanted = rest[: found.start()], found[0], rest[found.end() :].strip()
     if sign not in ("", "=", "!=", *_COMPARISONS):
         raise ValueError(_describe_sign(rest, pointer, sign, wanted))
     steps = parse_pointer("json", rest, pointer)
@@ -83,7 +86,9 @@ def parse_pointer(word: str, rest: str, pointer: str) -> list[str]:
         meant = pointer.strip()
         if meant[:1] != "/":
             meant = "/" + re.sub(r"\]?[.\[]", "/", meant.removeprefix("$").lstrip(".").rstrip("]"))
-        suggestion = f"{word}:{meant}{rest[len(pointer) :]}"
+        # Nor are the blanks after it meant.
+        end = re.sub(r"^(\W+?)\s+", r"\1", rest[len(pointer) :])
+        suggestion = f"{word}:{meant}{end}"
         hint = f"; did you mean {suggestion!r}?" if re.fullmatch("(/[^/~]+)+", meant) else ""
         raise ValueError(
             f"'{word}:{rest}' has no RFC 6901 pointer, such as /status or /checks/0/name{hint}"

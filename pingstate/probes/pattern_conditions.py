@@ -54,8 +54,8 @@ def parse_matches(word: str, rest: str) -> ContentCondition:
 
 def parse_header_matches(_: str, rest: str) -> HeadCondition:
     """`header_matches:NAME=REGEX`, of the field or one of its lines. Raises ValueError."""
-    name, equals, source = rest.partition("=")
-    if not equals or not source or not TOKEN.fullmatch(name):
+    name, source = _split_pattern("header_matches", rest, "NAME")
+    if not TOKEN.fullmatch(name):
         raise ValueError(f"'header_matches:{rest}' is not header_matches:NAME=REGEX")
     pattern = Pattern(f"header_matches:{rest}", source)
 
@@ -75,9 +75,7 @@ def parse_header_matches(_: str, rest: str) -> HeadCondition:
 
 def parse_json_matches(_: str, rest: str) -> ContentCondition:
     """`json_matches:POINTER=REGEX`, on a string or the JSON of all else. Raises ValueError."""
-    pointer, equals, source = rest.partition("=")
-    if not equals or not source:
-        raise ValueError(f"'json_matches:{rest}' is not json_matches:POINTER=REGEX")
+    pointer, source = _split_pattern("json_matches", rest, "POINTER")
     steps = parse_pointer("json_matches", rest, pointer)
     pattern = Pattern(f"json_matches:{rest}", source)
 
@@ -87,3 +85,20 @@ def parse_json_matches(_: str, rest: str) -> ContentCondition:
         return Outcome(ok=ok, seen=seen, expected=f"a match of {pattern.source}", by_regex=True)
 
     return create_json_condition(pointer, steps, judge)
+
+
+def _split_pattern(word: str, rest: str, subject: str) -> tuple[str, str]:
+    """What comes before `=`, and the pattern. Raises ValueError, also for other operators."""
+    before, equals, source = rest.partition("=")
+    if not equals or not source:
+        raise ValueError(f"'{word}:{rest}' is not {word}:{subject}=REGEX")
+    name, pattern = before.rstrip("!~<>"), source.lstrip("=~")
+    if (name, pattern) == (before, source):
+        return name, pattern
+    sign = rest[len(name) : len(rest) - len(pattern)]
+    text = f"'{word}:{rest}' has no operator {sign!r}; expected ="
+    if pattern and not {"<", ">"} & set(sign):
+        text += f"; did you mean '{'not:' if '!' in sign else ''}{word}:{name}={pattern}'?"
+    if pattern != source:
+        text += f" A pattern that begins with {source[0]} is written with [{source[0]}]"
+    raise ValueError(text)

@@ -14,7 +14,7 @@ from pingstate.text import excerpt
 
 _HIGH_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\x[89A-Fa-f][0-9A-Fa-f]")
 # What depends on the character that comes next: regex takes the end of a part for the end.
-_BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*\\[bBmMXGK]")
+_BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[bBmMXGK]|\(\?<!)")
 _FIRST_BUDGET = 0.01  # seconds of CPU time
 
 

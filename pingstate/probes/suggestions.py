@@ -14,6 +14,8 @@ _SPELLING = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 
+_NEGATIONS = ("not", "no", "doesnt", "without")
+
 
 def describe_unknown(protocol: str, text: str, words: Words, everywhere: Container[str]) -> str:
     """What is wrong with a text that begins with none of the protocol's words.
@@ -25,10 +27,13 @@ def describe_unknown(protocol: str, text: str, words: Words, everywhere: Contain
     if colon and word in everywhere:
         return f"{text!r} is not a check for {protocol}, which takes {forms}, not:CHECK"
     found = _SPELLING.fullmatch(text)
-    near = difflib.get_close_matches(found[2].lower().replace("-", "_"), words, 1) if found else []
+    said = found[2].lower().replace("-", "_") if found else ""
+    # A negation within, as in body_not_contains.
+    bare = "_".join(part for part in said.split("_") if part not in _NEGATIONS)
+    near = difflib.get_close_matches(bare, words, 1)
     if not found or not near:
         return f"{text!r} is not a check; expected one of {forms}, not:CHECK"
-    turned = found[1] or "!" in found[3]
+    turned = found[1] or "!" in found[3] or bare != said
     meant = f"{'not:' if turned else ''}{near[0]}:{found[4] or words[near[0]][2]}"
     if found[4] and near[0] != "call":
         try:
