@@ -70,7 +70,8 @@ def split_secrets(
     # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
     values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
     text = body.decode("utf-8", "replace")
-    values += [text, *_json_strings(text), *re.findall(">([^<>]+)<", text)]
+    parts = _json_values(text) or [text]
+    values += [text, *parts, *(quoted for part in parts for quoted in _QUOTED.findall(part))]
     words = [word for value in values for word in (value, *value.split())]
     if basic_auth is not None:
         words.append(basic_auth[1])
@@ -79,15 +80,19 @@ def split_secrets(
     return [*words, *map(unquote_plus, words)]
 
 
-def _json_strings(text: str) -> list[str]:
-    """The strings among the values of a JSON text; none of what is no JSON."""
-    if text[:1] not in {"{", "[", '"'}:
+# An attribute or an element of XML, an argument of GraphQL, a string of SQL; no key of JSON.
+_QUOTED = re.compile(r"""(?<=")[^"\\]+(?="(?!\s*:))|(?<=')[^'\\]+(?=')|(?<=>)[^<>]+(?=<)""")
+
+
+def _json_values(text: str) -> list[str]:
+    """The strings and numbers of a JSON text as they are spelled; none of what is no JSON."""
+    if text.lstrip()[:1] not in ("{", "[", '"'):
         return []
     import json  # few requests have a body
 
     strings: list[str] = []
     try:
-        waiting = [json.loads(text)]
+        waiting = [json.loads(text, parse_int=str, parse_float=str)]
     except (ValueError, RecursionError):
         return []
     while waiting:
