@@ -57,7 +57,7 @@ def parse_json(_: str, rest: str) -> ContentCondition:
         if not sign:
             return Outcome(ok=True, seen=seen)
         if sign in ("=", "!="):
-            ok = _is_equal(found, value, wanted) is (sign == "=")
+            ok = (found == wanted or _is_equal(found, value)) is (sign == "=")
         elif _is_number(found):
             ok = _COMPARISONS[sign](found, value)
         else:
@@ -154,11 +154,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_equal(found: Any, value: Any, wanted: str) -> bool:
-    # 1 == True in Python, not in JSON; 1 == 1.0 in both; a bare word is a string.
-    if not {type(found), type(value)} - {int, float}:
-        return bool(found == value)
-    return found == wanted or dump_json(found) == dump_json(value)
+def _is_equal(found: Any, value: Any) -> bool:
+    # 1 == True in Python, not in JSON; 1 == 1.0 in both.
+    if isinstance(found, dict) and isinstance(value, dict):
+        return found.keys() == value.keys() and all(_is_equal(found[k], value[k]) for k in found)
+    if isinstance(found, list) and isinstance(value, list):
+        return len(found) == len(value) and all(map(_is_equal, found, value))
+    return isinstance(found, bool) == isinstance(value, bool) and bool(found == value)
 
 
 def describe_found(pointer: str, found: Any) -> str:
