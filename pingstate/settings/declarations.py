@@ -7,10 +7,11 @@ A setting `some_name` is the flag `--some-name`, the variable `PINGSTATE_SOME_NA
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from pingstate.monitor.fsm import STATES
 from pingstate.settings import parsing
-from pingstate.settings.setting import Setting, declare, declare_switch
+from pingstate.settings.setting import Setting, declare
 from pingstate.values import (
     PROTOCOLS,
     normalize_host,
@@ -38,6 +39,11 @@ _RHYTHM = "Rhythm"
 _API = "API"
 _MODES = "Modes"
 _LOGS = "Logs"
+
+
+def _declare_switch(section: str, text: str) -> Any:
+    """A field that is on or off, and off by default."""
+    return declare(section, False, parsing.switch, "", text, default_text="off")
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,12 @@ class Settings:
         default_text="none",
         redact=parsing.redact,
     )
-    no_follow_redirects: bool = declare_switch(
+    no_follow_redirects: bool = _declare_switch(
         _REQUEST,
         "judge a redirect itself instead of following it",
     )
 
-    no_verify_tls: bool = declare_switch(
+    no_verify_tls: bool = _declare_switch(
         _TLS,
         "skip TLS verification (tls and https)",
     )
@@ -307,7 +313,7 @@ class Settings:
         "what `pingstate healthcheck` asks: `healthz` or `livez`",
     )
 
-    once: bool = declare_switch(
+    once: bool = _declare_switch(
         _MODES,
         "check once, print one line, exit 0 or 1; no server",
     )
@@ -319,7 +325,7 @@ class Settings:
         "check until the state is ready and exit 0, or 124 after so many seconds; no server",
         default_text="none",
     )
-    print_config: bool = declare_switch(
+    print_config: bool = _declare_switch(
         _MODES,
         "print each effective setting and its source, and exit",
     )

@@ -36,7 +36,7 @@ def address(text: str) -> str:
     try:
         return normalize_address(text)
     except InvalidValueError:
-        from pingstate.settings.suggestions import suggest_settings  # only for what is wrong
+        from pingstate.settings.addresses import suggest_settings  # only for what is wrong
 
         instead = suggest_settings(text)
         if not instead:
@@ -173,11 +173,6 @@ def escaped(text: str) -> bytes:
 
 
 # -- what may be shown -----------------------------------------------------------------------------
-
-
-def redact_nothing(text: str) -> str:
-    """All of it."""
-    return text
 
 
 def redact(_: str) -> str:

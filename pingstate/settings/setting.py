@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pingstate.settings import parsing
-
 PREFIX = "PINGSTATE_"
 
 
@@ -55,7 +53,7 @@ def declare(
     help: str,
     *,
     default_text: str = "",
-    redact: Callable[[str], str] = parsing.redact_nothing,
+    redact: Callable[[str], str] = str,
     repeatable: bool = False,
     refuses_empty: bool = False,
 ) -> Any:
@@ -73,8 +71,3 @@ def declare(
             "refuses_empty": refuses_empty,
         },
     )
-
-
-def declare_switch(section: str, help: str) -> Any:
-    """A field that is on or off, and off by default."""
-    return declare(section, False, parsing.switch, "", help, default_text="off")

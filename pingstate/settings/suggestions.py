@@ -1,4 +1,4 @@
-"""What was meant by a variable that is no setting, or by an address that says more than a host.
+"""What was meant by a variable that is no setting.
 
 A misspelt setting would leave a default in force, so what is close to a setting is an error. What
 only begins with the same prefix may be anyone's: so words are compared one by one, and the shorter
@@ -10,25 +10,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
-from pingstate.net.urls import DEFAULT_PORTS
 from pingstate.settings.declarations import SETTINGS
 from pingstate.settings.setting import PREFIX
-from pingstate.text import one_line
-from pingstate.values import PROTOCOLS, normalize_host
-
-# Schemes that are TLS from the first byte, and their ports.
-_TLS_PORTS = {
-    "amqps": 5671,
-    "imaps": 993,
-    "ldaps": 636,
-    "mqtts": 8883,
-    "pop3s": 995,
-    "rediss": 6379,
-    "smtps": 465,
-    "wss": 443,
-}
 
 _UNIT = re.compile("_(?:S|SECS?|SECONDS?|MS|MILLIS|MILLISECONDS?)$")
 
@@ -54,30 +38,6 @@ def suggest_similar(variable: str) -> str | None:
 
 def _likeness(word: str, name: str) -> float:
     return difflib.SequenceMatcher(None, word, name).ratio()
-
-
-def suggest_settings(text: str) -> str:
-    """The settings that say what a URL, or `host:port/path`, says; empty for neither."""
-    if text.startswith("unix:") or re.search(r"[\x00-\x20\x7f]", text):
-        return ""
-    try:
-        parts = urlsplit(text if "://" in text else f"//{text}")
-        host, port = normalize_host(parts.hostname or ""), parts.port
-    except ValueError:
-        return ""
-    if "@" in parts.path + parts.query + parts.fragment:
-        return ""  # what is before it may be a password with a slash in it
-    scheme, web = parts.scheme, parts.scheme in ("", "http", "https")
-    port = port or DEFAULT_PORTS.get(scheme) or _TLS_PORTS.get(scheme)
-    protocol = "tls" if scheme in _TLS_PORTS else "tcp" if scheme else ""
-    said = {
-        "PROTOCOL": scheme if scheme in PROTOCOLS else protocol,
-        "ADDRESS": host,
-        "PORT": str(port or ""),
-        "PATH": (parts.path or "/" * bool(scheme)) + "?***" * bool(parts.query) if web else "",
-        "BASIC_AUTH": "***" if web and parts.username is not None else "",
-    }
-    return one_line(" ".join(f"{PREFIX}{name}={value}" for name, value in said.items() if value))
 
 
 def _normalize(variable: str) -> str:
