@@ -80,18 +80,18 @@ def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
 def _option(setting: Setting) -> Any:
     import click  # a health check does without
 
-    shown = f"{setting.help}  [{setting.variable}; default: {setting.default_text}]"
-    shown = shown.replace("`", "")
+    text = f"{setting.help}  [{setting.variable}; default: {setting.default_text}]"
+    text = text.replace("`", "")
     if setting.is_switch:
         # A value of its own would make `--no-verify-tls=false` of it: it is on or it is absent.
-        return click.Option([setting.flag], is_flag=True, default=None, help=shown)
+        return click.Option([setting.flag], is_flag=True, default=None, help=text)
     return click.Option(
         [setting.flag],
         type=str,
         default=None,
         multiple=setting.repeatable,
         metavar=setting.metavar,
-        help=shown,
+        help=text,
     )
 
 

@@ -12,7 +12,7 @@ from pingstate.net.errors import describe_failure
 from pingstate.probes.base import Probe
 from pingstate.probes.factory import probe
 from pingstate.settings import PREFIX, ConfigurationError, Settings
-from pingstate.text import describe
+from pingstate.text import describe_exception
 
 
 def create_monitor(settings: Settings, on_transition: TransitionCallback | None = None) -> Monitor:
@@ -78,8 +78,9 @@ def _custom(path: str) -> Probe:
         # The name may be computed, by code that raises.
         str(usable and usable.name)
     except (Exception, SystemExit) as exc:
+        why = describe_exception(exc)
         raise ConfigurationError(
-            [f"{PREFIX}PROBE: {path!r} cannot be created without arguments: {describe(exc)}"]
+            [f"{PREFIX}PROBE: {path!r} cannot be created without arguments: {why}"]
         ) from exc
     if usable is None:
         raise ConfigurationError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from pingstate.text import describe
+from pingstate.text import describe_exception
 
 
 def import_from_string(path: str) -> Any:
@@ -18,5 +18,5 @@ def import_from_string(path: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as exc:  # the module is the user's
-        raise ValueError(f"{path!r} can't be loaded: {describe(exc)}") from exc
+        raise ValueError(f"{path!r} can't be loaded: {describe_exception(exc)}") from exc
     return found

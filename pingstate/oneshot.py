@@ -18,7 +18,7 @@ from pingstate.output import protect_standard_streams
 from pingstate.probes.base import ProbeResult
 from pingstate.queued_output import create_queued_output
 from pingstate.settings import ConfigurationError, LoadedSettings, Settings
-from pingstate.text import describe
+from pingstate.text import describe_exception
 
 # sysexits.h: an error inside the program, and so no answer about the target.
 EX_SOFTWARE = 70
@@ -41,7 +41,7 @@ def check_here(loaded: LoadedSettings) -> int:
         raise
     except Exception as exc:  # noqa: BLE001  # our own: what a custom probe raises is a result
         traceback.print_exc()
-        print(f"the target was not checked: internal error of pingstate: {describe(exc)}")
+        print(f"the target was not checked: internal error of pingstate: {describe_exception(exc)}")
         return EX_SOFTWARE
 
 

@@ -72,8 +72,8 @@ def protect_standard_streams(create: Callable[[int], Output] = Output) -> None:
         ("stderr", sys.__stderr__, 2),
     ):
         stream = getattr(sys, name)
-        ours = isinstance(getattr(stream, "buffer", None), Output)
-        if stream is original or ours:
+        wrapped = isinstance(getattr(stream, "buffer", None), Output)
+        if stream is original or wrapped:
             if stream is not None:
                 stream.flush()
             setattr(sys, name, create_stream(create(descriptor), stream))

@@ -27,7 +27,7 @@ def excerpt(data: bytes | bytearray | str, limit: int = 60) -> str:
     return f"'{text}'" if data else "nothing"
 
 
-def describe(exc: BaseException) -> str:
+def describe_exception(exc: BaseException) -> str:
     """An exception's name and message in one line, also when its `str()` raises."""
     try:
         message = one_line(str(exc), 160)

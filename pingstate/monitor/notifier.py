@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pingstate.probes.base import ProbeResult
-from pingstate.text import describe
+from pingstate.text import describe_exception
 
 log = logging.getLogger(__name__)
 
@@ -53,4 +53,4 @@ class Notifier:
             try:
                 self._callback(*transition)
             except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything
-                log.error("on_transition raised %s", describe(exc))  # noqa: TRY400  # one line
+                log.error("on_transition raised %s", describe_exception(exc))  # noqa: TRY400  # one line

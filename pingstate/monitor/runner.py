@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pingstate.monitor.clock import now
 from pingstate.probes.base import PHASES, Probe, ProbeResult, Trace
-from pingstate.text import describe, one_line
+from pingstate.text import describe_exception, one_line
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class CheckRunner:
                 raise
             if isinstance(exc, Exception) and type(probe).__module__.startswith(_OUR_MODULES):
                 raise
-            error = describe(exc)
+            error = describe_exception(exc)
             # Once for a row of the same: a log line for each check helps no one.
             log.log(
                 logging.DEBUG if error == self._last_error else logging.WARNING,
@@ -62,7 +62,7 @@ class CheckRunner:
 
     def report_error(self, exc: BaseException) -> str:
         """Log an error of our own with its traceback, once for each place; its detail."""
-        detail = one_line(f"internal error of pingstate: {describe(exc)}")
+        detail = one_line(f"internal error of pingstate: {describe_exception(exc)}")
         traceback = exc.__traceback__
         while traceback is not None and traceback.tb_next is not None:
             traceback = traceback.tb_next

@@ -153,8 +153,8 @@ class ClientTLS:
                 again = Deadline(min(deadline.remaining() / 2, 1.0), owner=deadline.owner)
                 with reconnect(again) as second:
                     again.limit_bytes(MAX_HANDSHAKE_BYTES)
-                    shown = TLSStream(second, self._unverified, name, again)
-                    _note_certificates(shown, attempt)
+                    stream = TLSStream(second, self._unverified, name, again)
+                    _note_certificates(stream, attempt)
             raise
         attempt.tls_version = (tls.version() or "").replace("TLSv", "TLS ")
         _note_certificates(tls, attempt)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pingstate.text import describe, one_line
+from pingstate.text import describe_exception, one_line
 
 if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict
@@ -152,7 +152,9 @@ class CallCondition:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything
-            return Outcome(ok=False, seen=f"the check raised {describe(exc)}", undecided=True)
+            return Outcome(
+                ok=False, seen=f"the check raised {describe_exception(exc)}", undecided=True
+            )
 
 
 Condition = HeadCondition | ContentCondition | CallCondition

@@ -52,7 +52,7 @@ def parse_json(_: str, rest: str) -> ContentCondition:
     if sign in _COMPARISONS and not _is_number(value):
         raise ValueError(f"'json:{rest}' compares with {wanted!r}; expected a number after {sign}")
 
-    def judge(found: Any, _: float) -> Outcome:
+    def evaluate_value(found: Any, _: float) -> Outcome:
         seen = describe_found(pointer, found)
         if not sign:
             return Outcome(ok=True, seen=seen)
@@ -65,7 +65,7 @@ def parse_json(_: str, rest: str) -> ContentCondition:
         shown = excerpt(wanted)
         return Outcome(ok=ok, seen=seen, expected=shown if sign == "=" else f"{sign} {shown}")
 
-    return create_json_condition(pointer, steps, judge)
+    return create_json_condition(pointer, steps, evaluate_value)
 
 
 def _describe_sign(rest: str, pointer: str, sign: str, wanted: str) -> str:
@@ -97,9 +97,9 @@ def parse_pointer(word: str, rest: str, pointer: str) -> list[str]:
 
 
 def create_json_condition(
-    pointer: str, steps: list[str], judge: Callable[[Any, float], Outcome]
+    pointer: str, steps: list[str], evaluate_value: Callable[[Any, float], Outcome]
 ) -> ContentCondition:
-    """A condition by `judge`, which gets the value that was found and the seconds left."""
+    """A condition by `evaluate_value`, which gets the value that was found and the seconds left."""
 
     def evaluate(content: Content) -> Outcome | None:
         if not content.complete:
@@ -122,7 +122,7 @@ def create_json_condition(
             found = _look_up(content.parsed[0], steps)
         except (LookupError, TypeError):
             return Outcome(ok=False, seen=f"the body has no {excerpt(pointer)}")
-        return judge(found, content.remaining())
+        return evaluate_value(found, content.remaining())
 
     return ContentCondition(lambda: evaluate)
 

@@ -79,12 +79,12 @@ def parse_json_matches(_: str, rest: str) -> ContentCondition:
     steps = parse_pointer("json_matches", rest, pointer)
     pattern = Pattern(f"json_matches:{rest}", source)
 
-    def judge(found: Any, seconds: float) -> Outcome:
+    def evaluate_value(found: Any, seconds: float) -> Outcome:
         ok = pattern.search(found if isinstance(found, str) else dump_json(found), seconds)
         seen = describe_found(pointer, found)
         return Outcome(ok=ok, seen=seen, expected=f"a match of {pattern.source}", by_regex=True)
 
-    return create_json_condition(pointer, steps, judge)
+    return create_json_condition(pointer, steps, evaluate_value)
 
 
 def _split_pattern(word: str, rest: str, subject: str) -> tuple[str, str]:

@@ -58,14 +58,14 @@ def create_app_from(loaded: LoadedSettings, *, start: bool = True) -> Flask:
         log.warning("%s", warning)
     for note in loaded.notes:
         log.info("%s", note)
-    app = app_of(monitor, loaded.settings.ready_states)
+    app = create_api(monitor, loaded.settings.ready_states)
     app.extensions["pingstate.settings"] = loaded
     if start:
         start_in_serving_process(monitor, loaded.settings)
     return app
 
 
-def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
+def create_api(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     """The Flask application over a Monitor; `/healthz` is 200 in `ready_states`. Starts nothing."""
     app = Flask("pingstate", static_folder=None)
     app.url_map.merge_slashes = False
@@ -99,7 +99,7 @@ def app_of(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
     }
     for path, view in views.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
-    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(HTTPException, _error_response)
 
     @app.before_request
     def start_again_after_a_fork() -> None:
@@ -152,7 +152,7 @@ def _static(name: str) -> Response:
     return response
 
 
-def _refused(error: HTTPException) -> Response:
+def _error_response(error: HTTPException) -> Response:
     response = _response(f"{error.code} {error.name}\n", status=error.code or 500)
     for name, value in error.get_headers():
         if name == "Allow":
@@ -184,7 +184,7 @@ def serve(
             """Nothing: a probe's users ask often."""
 
     host, port = normalize_host(host), validate_port(port, least=0)
-    app = app_of(monitor, ready_states)
+    app = create_api(monitor, ready_states)
     # Werkzeug ends the process when it can't bind; a library must not.
     bound, *others = create_listeners(host, port)
     for other in others:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testcontainers.core.container import DockerContainer
 
-from tests.support.containers import HARDENED, health_of
+from tests.support.containers import HARDENED, get_health
 from tests.support.waiting import wait_until
 
 ASK = (
@@ -32,7 +32,7 @@ def test_it_answers_where_it_can_and_writes_nowhere(image: str, network: str) ->
     container.with_kwargs(**HARDENED, ipc_mode="none", network_mode="none", sysctls=sysctls)
     with container:
         docker = container.get_wrapped_container()
-        wait_until(lambda: health_of(docker) == "healthy", what="the container is healthy")
+        wait_until(lambda: get_health(docker) == "healthy", what="the container is healthy")
         asked = container.exec(["python", "-c", ASK, "127.0.0.1", "[::1]"])
         assert asked.output.decode().splitlines() == answers
         log = docker.logs().decode()

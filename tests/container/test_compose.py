@@ -14,7 +14,7 @@ from testcontainers.compose import DockerCompose
 
 from tests.support import ROOT
 from tests.support.client import get
-from tests.support.containers import API_PORT, health_of
+from tests.support.containers import API_PORT, get_health
 from tests.support.waiting import wait_until
 
 
@@ -51,7 +51,7 @@ def test_up_wait_ends_green_and_the_state_follows_the_target(compose: DockerComp
     url = f"http://127.0.0.1:{compose.get_service_port('pingstate', API_PORT)}"
     assert get(f"{url}/state")[1].strip() == "up"
     sidecar = container_of(compose, "pingstate")
-    assert health_of(sidecar) == "healthy"
+    assert get_health(sidecar) == "healthy"
 
     seen = ["up"]
 
@@ -68,12 +68,12 @@ def test_up_wait_ends_green_and_the_state_follows_the_target(compose: DockerComp
     wait_until(reached("down"), what="the state becomes down")
     assert seen == ["up", "degraded", "down"]
     assert get(f"{url}/healthz")[0] == 503
-    wait_until(lambda: health_of(sidecar) == "unhealthy", what="the sidecar is unhealthy")
+    wait_until(lambda: get_health(sidecar) == "unhealthy", what="the sidecar is unhealthy")
 
     assert compose_run("start", "target").returncode == 0
     wait_until(reached("up"), what="the state becomes up")
     assert get(f"{url}/healthz")[0] == 200
-    wait_until(lambda: health_of(sidecar) == "healthy", what="the sidecar is healthy")
+    wait_until(lambda: get_health(sidecar) == "healthy", what="the sidecar is healthy")
 
 
 def test_the_app_starts_after_the_sidecar_is_healthy(compose: DockerCompose) -> None:

@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support.containers import HARDENED, Sidecar, health_of, running_server
+from tests.support.containers import HARDENED, Sidecar, get_health, running_server
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
@@ -148,7 +148,7 @@ def test_any_user_may_run_it(
         with container.with_kwargs(user=user, **HARDENED):
             sidecar = Sidecar(container)
             docker_container: Container = sidecar.docker
-            wait_until(lambda: health_of(docker_container) == "healthy", what="it is healthy")
+            wait_until(lambda: get_health(docker_container) == "healthy", what="it is healthy")
             ids = sidecar.python("import os; print(os.getuid(), os.getgid(), sep=':')")
             assert ids == user
             assert sidecar.get("/healthz") == (200, "up")

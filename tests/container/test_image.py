@@ -26,7 +26,7 @@ from tests.support import ROOT
 from tests.support.containers import (
     HARDENED,
     Sidecar,
-    health_of,
+    get_health,
     run_to_end,
     running_server,
     running_sidecar,
@@ -317,6 +317,6 @@ def test_docker_run_with_an_address_is_all_that_it_takes(
     run = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True, timeout=60)
     container = docker.from_env().containers.get(run.stdout.strip())
     try:
-        wait_until(lambda: health_of(container) == "healthy", what="the container is healthy")
+        wait_until(lambda: get_health(container) == "healthy", what="the container is healthy")
     finally:
         container.remove(force=True)

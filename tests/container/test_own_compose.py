@@ -16,7 +16,7 @@ import yaml
 from docker.models.containers import Container
 from testcontainers.core.network import Network
 
-from tests.support.containers import health_log, health_of, running_server
+from tests.support.containers import get_health, health_log, running_server
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
@@ -147,7 +147,7 @@ def test_an_app_starts_once_a_dependency_outside_the_file_is_up(
         assert own.status("app") == "running"
         sidecar = own.container("pingstate")
         assert sidecar is not None
-        assert health_of(sidecar) == "healthy"
+        assert get_health(sidecar) == "healthy"
         healthy = next(one["End"] for one in health_log(sidecar) if one["ExitCode"] == 0)
         app = own.container("app")
         assert app is not None

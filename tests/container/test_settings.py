@@ -20,8 +20,8 @@ from testcontainers.core.network import Network
 
 from tests.support.containers import (
     Sidecar,
+    get_health,
     health_log,
-    health_of,
     run_to_end,
     running_server,
     running_sidecar,
@@ -503,7 +503,7 @@ def test_the_api_is_on_api_host_alone(image: str, site: Network) -> None:
     settings = {**HTTP, "PINGSTATE_API_HOST": "127.0.0.2"}
     with DockerContainer(image).with_envs(**settings).with_network(site) as container:
         docker = container.get_wrapped_container()
-        wait_until(lambda: health_of(docker) == "healthy", what="the container is healthy")
+        wait_until(lambda: get_health(docker) == "healthy", what="the container is healthy")
         answers = {
             host: container.exec(["python", "-c", ask, host])
             for host in ("127.0.0.2", "127.0.0.1", docker.attrs["Config"]["Hostname"])

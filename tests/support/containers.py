@@ -27,7 +27,7 @@ RHYTHM = {"PINGSTATE_INTERVAL": "0.25", "PINGSTATE_TIMEOUT": "2"}
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
 
 
-def health_of(container: Container) -> str:
+def get_health(container: Container) -> str:
     """Tell what the engine holds of a container's health now."""
     container.reload()
     status: str = container.attrs["State"]["Health"]["Status"]
@@ -95,7 +95,7 @@ class Sidecar:
         return result.output.decode().strip()
 
     def health(self) -> str:
-        return health_of(self.docker)
+        return get_health(self.docker)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def evaluate(
 
     Without `ends` nothing comes after the last piece, and waiting for it is an AssertionError.
     """
-    protocol = "http" if parts_of(check) & {"body_contains", "body_matches", "json", "json_matches"} else "tcp"  # fmt: skip
+    protocol = "http" if split_check(check) & {"body_contains", "body_matches", "json", "json_matches"} else "tcp"  # fmt: skip
     condition = parse_check(protocol, check)
     assert isinstance(condition, ContentCondition)
     decoder = (
@@ -38,7 +38,7 @@ def evaluate(
     return outcomes[0]
 
 
-def parts_of(check: str) -> set[str]:
+def split_check(check: str) -> set[str]:
     return set(check.split(":")[:2])
 
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pingstate import ConfigurationError, Monitor, ProbeResult, create_app, probe, serve
-from pingstate.web.app import app_of
+from pingstate.web.app import create_api
 from tests.support.client import get
 from tests.support.waiting import wait_until
 
@@ -29,7 +29,7 @@ def client_after(*oks, **options):
     monitor = Monitor(Scripted(*oks))
     for _ in oks:
         monitor.check_now()
-    return app_of(monitor, **options).test_client()
+    return create_api(monitor, **options).test_client()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_other_paths_are_404_in_plain_text(path):
 def test_stale_verdict_is_503_everywhere_it_counts(monkeypatch):
     monitor = Monitor(Scripted(True), interval=1)
     monitor.check_now()
-    client = app_of(monitor).test_client()
+    client = create_api(monitor).test_client()
     assert client.get("/livez").status_code == 200
     monkeypatch.setattr("pingstate.monitor.monitor.now", lambda: 1e12)
     for path in ("/healthz", "/livez"):

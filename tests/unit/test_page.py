@@ -13,7 +13,7 @@ from pingstate import Monitor, ProbeResult
 from pingstate.net.certificate import Certificate
 from pingstate.probes.base import Trace
 from pingstate.web import page
-from pingstate.web.app import app_of
+from pingstate.web.app import create_api
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -45,7 +45,7 @@ def monitor_after(*results, name="https://target.test:443/", **options):
 
 
 def client_after(*results, **options):
-    return app_of(monitor_after(*results, **options)).test_client()
+    return create_api(monitor_after(*results, **options)).test_client()
 
 
 class Document(HTMLParser):
@@ -155,8 +155,8 @@ def test_page_is_not_imported_before_a_browser_asks():
     code = f"""
 import sys
 from pingstate import Monitor, probe
-from pingstate.web.app import app_of
-client = app_of(Monitor(probe("tcp", "127.0.0.1", 9))).test_client()
+from pingstate.web.app import create_api
+client = create_api(Monitor(probe("tcp", "127.0.0.1", 9))).test_client()
 for path in ("/", "/status", "/state", "/healthz", "/livez"):
     client.get(path, headers={{"Accept": "*/*"}})
 print("pingstate.web.page" in sys.modules)
@@ -233,7 +233,7 @@ def test_before_the_first_check_the_page_says_so():
 
 def test_stale_verdict_has_a_banner_and_is_not_called_up(monkeypatch):
     monitor = monitor_after(ok())
-    client = app_of(monitor).test_client()
+    client = create_api(monitor).test_client()
     start = monitor.snapshot()["last_check_age_s"]
     assert start < 60
     clock = page_clock(monkeypatch)
