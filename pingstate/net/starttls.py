@@ -123,8 +123,10 @@ def _imap(dialogue: _Dialogue) -> None:
 def _pop3(dialogue: _Dialogue) -> None:
     """RFC 2595, 4."""
     greeting = dialogue.read_line("the greeting")
-    if not greeting.startswith(b"+OK"):
+    if not re.match(rb"\+OK|-ERR", greeting):
         raise CheckFailedError(f"the greeting is no POP3: {excerpt(greeting)}")
+    if not greeting.startswith(b"+OK"):
+        raise CheckFailedError(f"the greeting is {excerpt(greeting)}, expected +OK")
     dialogue.send(b"STLS\r\n")
     answer = dialogue.read_line("the answer to STLS")
     if not answer.startswith(b"+OK"):

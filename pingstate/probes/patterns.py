@@ -13,8 +13,9 @@ from pingstate.probes.stream import Content
 from pingstate.text import excerpt
 
 _HIGH_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\x[89A-Fa-f][0-9A-Fa-f]")
-# What depends on the character that comes next: regex takes the end of a part for the end.
-_BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[bBmMXGK]|\(\?<!)")
+# What depends on the character that comes next, or came before: regex takes the end of a part for
+# the end, and a look behind tells nothing of where a match begins.
+_BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[bBmMXGK]|\(\?<[!=])")
 _FIRST_BUDGET = 0.01  # seconds of CPU time
 
 

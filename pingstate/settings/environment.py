@@ -224,6 +224,10 @@ def _cross_check(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) ->
             problems.append(f"{lines['ip_version'][0].where}: {exc.value} is not {exc.expected}")
     if values.get("starttls") and protocol not in ("tls", None) and "probe" not in values:
         problems.append(f"{_join_sources(lines['starttls'])}: requires {PREFIX}PROTOCOL=tls")
+    framed = any(name.lower() == "transfer-encoding" for name, _ in values.get("header", ()))
+    if framed and values.get("body") and protocol in ("http", "https") and "probe" not in values:
+        sources = _join_sources(lines["header"])
+        problems.append(f"{sources}: 'Transfer-Encoding' is not a header to send with a body")
     certificate, key = values.get("client_cert"), values.get("client_key")
     if key and not certificate:
         problems.append(f"{_join_sources(lines['client_key'])}: requires {PREFIX}CLIENT_CERT")

@@ -354,6 +354,22 @@ def test_starttls_is_an_error_without_the_protocol_that_it_is_for(protocol):
     assert caught.value.problems == ["PINGSTATE_STARTTLS: requires PINGSTATE_PROTOCOL=tls"]
 
 
+@pytest.mark.parametrize("protocol", ["http", "https"])
+def test_transfer_encoding_beside_a_body_is_an_error_with_all_others(protocol):
+    environ = {
+        "PINGSTATE_PROTOCOL": protocol,
+        "PINGSTATE_HEADER_2": "transfer-encoding: chunked",
+        "PINGSTATE_BODY": "hunter2",
+        "PINGSTATE_JITTER": "x",
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    assert caught.value.problems[1:] == [
+        "PINGSTATE_HEADER_2: 'Transfer-Encoding' is not a header to send with a body"
+    ]
+    load_settings({**environ, "PINGSTATE_BODY": "", "PINGSTATE_JITTER": ""})
+
+
 @pytest.mark.parametrize("check", ["banner_contains:+PONG", "open:0.5", "not:banner_matches:^-ERR"])
 def test_a_tls_check_takes_what_a_tcp_check_takes(check):
     environ = {"PINGSTATE_PROTOCOL": "tls", "PINGSTATE_CHECK": check}

@@ -28,7 +28,7 @@ def test_what_is_no_pattern_is_named_with_its_check(source):
         ("^a", True), (r"\Aa", True), (r"^a\b", False), (r"^a\\b", True), ("(?i)^a", True), ("^a|^b", True), ("(^a|^b)", False),
         ("a", False), ("^a|b", False), ("(?m)^a", False), ("(?<=x)a", False), (r"\ba", False),
         ("$", False), ("", False), (r"^\x84", True), (r"\x84", False),
-        ("(?<!.)a", False), ("^a(?<!b)", False), (r"^\(?<!b", True),
+        ("(?<!.)a", False), ("^a(?<!b)", False), ("^(?:ab){e<=1}(?<=a)", False), (r"^\(?<!b", True),
     ],
 )  # fmt: skip
 def test_pattern_is_anchored_only_where_that_is_certain(source, anchored):
