@@ -112,7 +112,7 @@ class _Evaluations:
     def patience(self, content: Content) -> float | None:
         """Seconds from the start of the reading after which to ask again; None waits for more."""
         times = [one.patience for one, _ in self.waiting if one.patience is not None]
-        if content.settle_after is not None and content.data and self._only_negated():
+        if content.settle_after is not None and content.data and self._only_unwanted():
             times.append(content.settle_after)
         return min(times, default=None)
 
@@ -122,13 +122,16 @@ class _Evaluations:
         That is once all that must come has come; without such, once the time for it is over, if
         anything has come at all.
         """
-        if content.complete or content.settle_after is None or not self._only_negated():
+        if content.complete or content.settle_after is None or not self._only_unwanted():
             return False
         over = bool(content.data) and content.elapsed() >= content.settle_after
         return self._any_wanted or over
 
-    def _only_negated(self) -> bool:
-        return bool(self.waiting) and all(one.negated for one, _ in self.waiting)
+    def _only_unwanted(self) -> bool:
+        # How long the connection stays open is told by time alone.
+        return bool(self.waiting) and all(
+            one.negated and one.patience is None for one, _ in self.waiting
+        )
 
 
 def read_until_decided(

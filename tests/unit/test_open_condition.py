@@ -38,6 +38,14 @@ def test_negated_open_is_a_connection_that_closes():
     assert not check(says(b"hello"), "not:open:4").ok
 
 
+def test_negated_open_is_told_by_time_alone_whatever_else_has_passed():
+    for others in ("open:0.1", "not:banner_contains:x"), ("open:0.1",):
+        result = check(says(then="hold"), [*others, "not:open:0.4"])
+        assert not result.ok
+        assert result.detail == "check: open for 0.4 s, expected not:open:0.4"
+        assert result.latency_ms >= 400
+
+
 def test_open_goes_with_other_checks():
     assert check(says(b"SSH-2.0", then="hold"), ["open:4", "banner_contains:SSH-"]).ok
     failed = check(says(b"SSH-2.0"), ["open:4", "banner_contains:HTTP"])
