@@ -203,31 +203,7 @@ def _join_sources(given: list[_Text]) -> str:
 
 def _cross_check(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) -> list[str]:
     """Problems between individually valid settings."""
-    problems = []
-    defaults = {
-        setting.name: setting.default for setting in SETTINGS if lines.get(setting.name) == []
-    }
-    # One that is bad has neither a value nor its default, and nothing is said of what it goes with.
-    known = {**defaults, **values}
-    protocol, address = known.get("protocol"), known.get("address", "")
-    if "probe" not in values and protocol is not None:
-        timeout = values.get("timeout") or DEFAULT_TIMEOUTS[protocol]
-        for line in lines.get("check", ()):
-            try:
-                parse_check(protocol, line.text, timeout)
-            except ValueError as exc:
-                problems.append(f"{line.where}: {exc}")
-    if "probe" not in values:
-        try:
-            validate_ip_version(values.get("ip_version"), address)
-        except InvalidValueError as exc:
-            problems.append(f"{lines['ip_version'][0].where}: {exc.value} is not {exc.expected}")
-    if values.get("starttls") and protocol not in ("tls", None) and "probe" not in values:
-        problems.append(f"{_join_sources(lines['starttls'])}: requires {PREFIX}PROTOCOL=tls")
-    framed = any(name.lower() == "transfer-encoding" for name, _ in values.get("header", ()))
-    if framed and values.get("body") and protocol in ("http", "https") and "probe" not in values:
-        sources = _join_sources(lines["header"])
-        problems.append(f"{sources}: 'Transfer-Encoding' is not a header to send with a body")
+    problems = [] if "probe" in values else _cross_check_target(values, lines)
     certificate, key = values.get("client_cert"), values.get("client_key")
     if key and not certificate:
         problems.append(f"{_join_sources(lines['client_key'])}: requires {PREFIX}CLIENT_CERT")
@@ -236,6 +212,35 @@ def _cross_check(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) ->
         if problem:
             sources = _join_sources([*lines["client_cert"], *lines["client_key"]])
             problems.append(f"{sources}: {certificate!r} is {problem}")
+    return problems
+
+
+def _cross_check_target(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) -> list[str]:
+    """Problems with what goes with a protocol or an address."""
+    problems = []
+    defaults = {
+        setting.name: setting.default for setting in SETTINGS if lines.get(setting.name) == []
+    }
+    # One that is bad has neither a value nor its default, and nothing is said of what it goes with.
+    known = {**defaults, **values}
+    protocol, address = known.get("protocol"), known.get("address", "")
+    if protocol is not None:
+        timeout = values.get("timeout") or DEFAULT_TIMEOUTS[protocol]
+        for line in lines.get("check", ()):
+            try:
+                parse_check(protocol, line.text, timeout)
+            except ValueError as exc:
+                problems.append(f"{line.where}: {exc}")
+    try:
+        validate_ip_version(values.get("ip_version"), address)
+    except InvalidValueError as exc:
+        problems.append(f"{lines['ip_version'][0].where}: {exc.value} is not {exc.expected}")
+    if values.get("starttls") and protocol not in ("tls", None):
+        problems.append(f"{_join_sources(lines['starttls'])}: requires {PREFIX}PROTOCOL=tls")
+    framed = any(name.lower() == "transfer-encoding" for name, _ in values.get("header", ()))
+    if framed and values.get("body") and protocol in ("http", "https"):
+        sources = _join_sources(lines["header"])
+        problems.append(f"{sources}: 'Transfer-Encoding' is not a header to send with a body")
     return problems
 
 
