@@ -7,7 +7,9 @@ import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from encodings.aliases import aliases
 
-_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
+# A parameter's value may be quoted, and then have anything in it (RFC 9110, 5.6.6).
+_PARAMETER = re.compile(r""";\s*([^\s=;]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""")
+_CHARSET = re.compile(r"""["']?([\w.:+-]{1,40})""", re.ASCII)
 
 # Longest first: UTF-32's little-endian mark begins with UTF-16's.
 _MARKS = (
@@ -30,6 +32,11 @@ _CODECS |= {
     "gb2312": "gb18030",
     "gbk": "gb18030",
     "euc_kr": "cp949",
+    "shift_jis": "cp932",
+    "big5": "big5hkscs",
+    "latin_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "tis_620": "cp874",
     # Without a mark; RFC 2781 has it the other way round, browsers and most senders have not.
     "utf_16": "utf_16_le",
     "utf_32": "utf_32_le",
@@ -50,8 +57,7 @@ class BodyDecoder:
     """Decode a body as `decode_body` does, in pieces as they come. One thread at a time."""
 
     def __init__(self, content_type: str | None) -> None:
-        declared = _CHARSET.search(content_type or "")
-        self._declared = _find_codec(declared[1]) if declared else None
+        self._declared = _find_declared_codec(content_type or "")
         self._start = b""
         self._decoder: codecs.IncrementalDecoder | None = None
 
@@ -74,6 +80,13 @@ class BodyDecoder:
         self._decoder = codecs.getincrementaldecoder(codec)("replace")
         text = self._decoder.decode(self._start, final)
         return text.removeprefix("\N{BYTE ORDER MARK}") if mark else text
+
+
+def _find_declared_codec(content_type: str) -> str | None:
+    for parameter in _PARAMETER.finditer(content_type):
+        if parameter[1].lower() == "charset" and (charset := _CHARSET.match(parameter[2])):
+            return _find_codec(charset[1])
+    return None
 
 
 def _find_codec(charset: str) -> str | None:
