@@ -27,8 +27,8 @@ class _Cookie:
     secure: bool
 
     @property
-    def key(self) -> tuple[str, str, bool, str]:
-        return self.name, self.host, self.subdomains, self.path
+    def key(self) -> tuple[str, str, str]:
+        return self.name, self.host, self.path
 
     def matches(self, url: URL) -> bool:
         return (
@@ -47,7 +47,7 @@ class CookieJar:
     """
 
     def __init__(self) -> None:
-        self._cookies: dict[tuple[str, str, bool, str], _Cookie] = {}
+        self._cookies: dict[tuple[str, str, str], _Cookie] = {}
 
     def store(self, url: URL, lines: Iterable[str]) -> None:
         """Take the first 50 values of Set-Cookie that came from `url` (RFC 6265, 5.3)."""
@@ -89,13 +89,19 @@ def _parse(url: URL, line: str) -> tuple[_Cookie | None, bool]:
         key, _, given = attribute.partition("=")
         attributes[key.strip(" \t").lower()] = given.strip(" \t")
     domain = attributes.get("domain", "").removeprefix(".").lower()
-    if domain and domain != url.host and not url.host.endswith(f".{domain}"):
+    # Nothing is above an IP address (RFC 6265, 5.1.3).
+    above = url.host.endswith(f".{domain}") and not _is_ip_address(url.host)
+    if domain and domain != url.host and not above:
         return None, False
     path = attributes.get("path", "")
     if path[:1] != "/":
         path = url.target.partition("?")[0].rpartition("/")[0] or "/"
     cookie = _Cookie(name, value, url.host, domain == url.host, path, "secure" in attributes)
     return cookie, _expired(attributes)
+
+
+def _is_ip_address(host: str) -> bool:
+    return ":" in host or host.rpartition(".")[2].isdecimal()
 
 
 def _expired(attributes: dict[str, str]) -> bool:

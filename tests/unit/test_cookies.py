@@ -125,6 +125,20 @@ def test_path_of_a_cookie_is_the_folder_of_what_set_it():
             assert sent(["a=1"], HERE._replace(target=elsewhere), came_from=came_from) is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_no_domain_is_above_an_ip_address(host):
+    url = HERE._replace(host=host)
+    lines = ["a=1; Domain=0.0.1", "b=2; Domain=.1", "c=3; Domain=1"]
+    assert sent(lines, url, came_from=url) is None
+    assert sent(["a=1", f"b=2; Domain={host}"], url, came_from=url) == "a=1; b=2"
+
+
+def test_cookie_with_its_own_host_for_a_domain_replaces_one_without():
+    assert sent(["a=1", "a=2; Domain=app.example"]) == "a=2"
+    assert sent(["a=1; Domain=app.example", "a=2"]) == "a=2"
+    assert sent(["a=1", "a=; Domain=app.example; Max-Age=0"]) is None
+
+
 def test_later_cookie_replaces_an_earlier_one_and_can_delete_it():
     assert sent(["a=1", "b=2", "a=3"]) == "b=2; a=3"
     assert sent(["a=1", "b=2", "a=; Max-Age=0"]) == "b=2"
