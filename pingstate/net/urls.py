@@ -46,13 +46,17 @@ class URL(NamedTuple):
 def canonicalize_host(host: str) -> str:
     """The one spelling in which valid hosts are compared: lower case, no final dot, no zone.
 
-    Of the spellings of an IPv6 address it is RFC 5952's; what only the resolver takes for an
-    address, such as 127.1, stays a name.
+    Of the spellings of an IPv6 address it is RFC 5952's; of an IPv4 address, which a connect takes
+    as 127.1 or 0x7f000001 as well, it is four numbers.
     """
     if ":" in host:
         packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
         return socket.inet_ntop(socket.AF_INET6, packed)
-    return host.lower().removesuffix(".")
+    name = host.lower().removesuffix(".")
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        return name
 
 
 def parse_authority(text: str) -> tuple[str, int | None]:

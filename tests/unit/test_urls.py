@@ -24,9 +24,9 @@ def join(location, base=BASE):
         (["::1", "[::1]", "[0:0:0:0:0:0:0:1]", "0::1", "::0001", "::0.0.0.1"], "::1"),
         (["fe80::a", "FE80::A", "[fe80:0::a%eth0]", "fe80::a%1"], "fe80::a"),
         (["2001:db8::", "2001:DB8:0:0::0"], "2001:db8::"),
-        (["127.0.0.1", "127.0.0.1."], "127.0.0.1"),
-        (["127.1"], "127.1"),
-        (["0x7f.0.0.1"], "0x7f.0.0.1"),
+        (["127.0.0.1", "127.0.0.1.", "127.1", "0x7f.0.0.1", "0X7F000001", "0177.0.0.1", "2130706433"], "127.0.0.1"),
+        (["127.0.0.1.example"], "127.0.0.1.example"),
+        (["0x7f.example"], "0x7f.example"),
     ],
 )  # fmt: skip
 def test_spellings_of_one_host_are_one(spellings, canonical):
@@ -34,7 +34,7 @@ def test_spellings_of_one_host_are_one(spellings, canonical):
 
 
 def test_different_hosts_stay_different():
-    hosts = ["a.example", "b.example", "example", "::1", "127.0.0.1", "::ffff:127.0.0.1", "localhost", "127.1"]  # fmt: skip
+    hosts = ["a.example", "b.example", "example", "::1", "127.0.0.1", "::ffff:127.0.0.1", "localhost", "127.2"]  # fmt: skip
     assert len({canonicalize_host(normalize_host(host)) for host in hosts}) == len(hosts)
 
 
