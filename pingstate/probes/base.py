@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -15,6 +16,11 @@ from pingstate.text import one_line
 if TYPE_CHECKING:
     from pingstate.net.certificate import Certificate
 
+
+_MAX_ESCAPED = 1024  # characters of a word: more than any detail has
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+# Not percent-encoded in a URL (RFC 3986, 2.3).
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
 
@@ -68,8 +74,11 @@ class ProbeResult:
     def reason(self) -> str:
         """The detail, and before it the phase of a failure where it does not say it itself."""
         detail = self.detail or "no detail"
-        said = self.ok or detail.startswith(
-            (f"{self.phase}: ", f"{self.phase} at http", "timeout after ")
+        # What a callable or a probe of the user's says of its own check stands alone.
+        said = (
+            self.ok
+            or self.phase == "check"
+            or detail.startswith((f"{self.phase}: ", f"{self.phase} at http", "timeout after "))
         )
         return detail if said or self.phase is None else f"{self.phase}: {detail}"
 
@@ -155,9 +164,30 @@ def secret_variants(words: Iterable[str]) -> list[str]:
 
     A word of three characters or fewer is left out: it would be found by chance.
     """
-    variants = set(words)
-    variants |= {word.replace("\\", "\\\\").replace('"', '\\"') for word in variants}
-    return sorted((word for word in variants if len(word) > 3), key=len, reverse=True)
+    variants = {word for word in words if len(word) > 3}
+    for word in tuple(variants):
+        if not (word.isascii() and word.isalnum()):
+            variants.update(_escape(word[:_MAX_ESCAPED]))
+    return sorted(variants, key=len, reverse=True)
+
+
+def _escape(word: str) -> Iterable[str]:
+    """How JSON, HTML and URLs may have a word."""
+    json = word.replace("\\", "\\\\").replace('"', '\\"')
+    ascii_json = _NOT_ASCII.sub(_escape_as_utf16, json)
+    yield from (json, json.replace("/", "\\/"), ascii_json, ascii_json.replace("/", "\\/"))
+    html = word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for quote, apostrophe in (("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&#039;")):
+        yield html.replace('"', quote).replace("'", apostrophe)
+    url = "".join(
+        chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}"
+        for byte in word.encode("utf-8", "surrogatepass")
+    )
+    yield from (url, url.replace("%20", "+"))
+
+
+def _escape_as_utf16(found: re.Match[str]) -> str:
+    return re.sub("....", r"\\u\g<0>", found[0].encode("utf-16-be", "surrogatepass").hex())
 
 
 def redact(detail: str, secrets: Iterable[str]) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import html
+import json
 import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -62,9 +65,10 @@ def test_failure_names_the_phase_it_came_in(error, detail):
 
 
 def test_secrets_are_redacted_however_they_are_spelled():
-    secrets = secret_variants(["s3cret", 's3cret"\\x', "abc"])
-    assert secrets[0] == 's3cret\\"\\\\x'
-    assert "abc" not in secrets
+    secrets = secret_variants(["s3cret", 's3cret"\\x', "abc", "&", "*/*"])
+    assert 's3cret\\"\\\\x' in secrets
+    assert secrets == sorted(secrets, key=len, reverse=True)
+    assert not {"abc", "&", "&amp;", "*/*", "*\\/*"} & set(secrets)
     assert redact('said s3cret, "s3cret\\"\\\\x" and s3cret"\\x', secrets) == 'said ***, "***" and ***'  # fmt: skip
     assert redact("cut off: s3cr\N{HORIZONTAL ELLIPSIS}", secrets) == "cut off: ***"
     assert (
@@ -80,11 +84,30 @@ def test_own_words_stand_alone_but_for_a_timeout():
     assert (failed.detail, failed.phase, failed.reason) == ("not ***", "dns", "dns: not ***")
 
 
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ('pa"ss\\ü/€𝄞', json.dumps('pa"ss\\ü/€𝄞')),
+        ('pa"ss\\ü/€𝄞', json.dumps('pa"ss\\ü/€𝄞', ensure_ascii=False)),
+        ("https://u/ü", json.dumps("https://u/ü").replace("/", "\\/")),
+        ("pa\"ss'&<w>", html.escape("pa\"ss'&<w>")),
+        ("pa\"ss'&<w>", "pa&#34;ss&#39;&amp;&lt;w&gt;"),
+        ("pa\"ss'&<w>", "pa&quot;ss&#039;&amp;&lt;w&gt;"),
+        ("pass/wörd +~x", quote("pass/wörd +~x", safe="")),
+        ("pass/wörd +~x", quote_plus("pass/wörd +~x")),
+    ],
+)
+def test_secret_is_redacted_where_a_target_has_escaped_it(secret, said):
+    redacted = redact(f"no {said} here", secret_variants([secret]))
+    assert redacted.replace('"', "") == "no *** here"
+
+
 def test_reason_names_the_phase_once():
     assert ProbeResult(ok=True, detail="fine").reason == "fine"
     assert ProbeResult(ok=False, phase="check", detail="check: no").reason == "check: no"
-    assert ProbeResult(ok=False, phase="check", detail="checked: no").reason == "check: checked: no"
+    assert ProbeResult(ok=False, phase="check", detail="checked: no").reason == "checked: no"
     assert ProbeResult(ok=False, phase="timeout", detail="timeout after 1 s in body").reason == "timeout after 1 s in body"  # fmt: skip
+    assert ProbeResult(ok=False, phase="dns", detail="no such name").reason == "dns: no such name"
     assert ProbeResult(ok=False).reason == "no detail"
 
 
