@@ -57,7 +57,7 @@ def parse_content_length(fields: HTTPHeaderDict) -> int | None:
     return int(digits) if len(digits) < len(str(_MOST)) else _MOST
 
 
-def parse_transfer_codings(fields: HTTPHeaderDict) -> list[str]:
-    """The transfer codings in lower case, the outermost last; `identity` (RFC 2616) is none."""
-    codings = fields.get("Transfer-Encoding", "").lower().split(",")
+def parse_codings(fields: HTTPHeaderDict, name: str) -> list[str]:
+    """The codings of a field in lower case, the outermost last; `identity` (RFC 2616) is none."""
+    codings = fields.get(name, "").lower().split(",")
     return [coding for coding in map(str.strip, codings) if coding not in {"", "identity"}]

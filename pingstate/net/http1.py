@@ -20,9 +20,9 @@ from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util.retry import Retry
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.deadline import Deadline
+from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
-from pingstate.net.fields import parse_content_length, parse_transfer_codings, read_fields
+from pingstate.net.fields import parse_codings, parse_content_length, read_fields
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
@@ -31,9 +31,6 @@ from pingstate.text import excerpt
 
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
 MAX_HEAD_BYTES = 98_304
-# What is read after the verdict, so that the target sees an orderly end and no reset.
-MAX_REST_BYTES = 65_536
-MAX_REST_SECONDS = 0.1
 _MAX_LINE = 65536
 _CUT_OFF = "the body was cut off"
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
@@ -80,7 +77,7 @@ class _Response(http.client.HTTPResponse):
         self.will_close = True
         self.chunked, self.chunk_left, self.length = False, None, None
         # RFC 9112, 6.3
-        codings = parse_transfer_codings(self.fields)
+        codings = parse_codings(self.fields, "Transfer-Encoding")
         bodiless = self._bodiless or status in {101, 204, 304}
         try:
             self.content_length = parse_content_length(self.fields)
@@ -93,8 +90,8 @@ class _Response(http.client.HTTPResponse):
             self.chunked = codings[-1] == "chunked"
         else:
             self.length = self.content_length
-        coded = [self.fields.get("Content-Encoding", ""), *codings]
-        self.codings = ", ".join(coding for coding in coded if coding not in {"", "chunked"})
+        coded = [*parse_codings(self.fields, "Content-Encoding"), *codings]
+        self.codings = ", ".join(coding for coding in coded if coding != "chunked")
 
     def _read_status(self) -> tuple[str, int, str]:
         line = self.fp.readline(_MAX_LINE + 1)

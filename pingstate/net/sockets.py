@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from typing import Any
 
-from pingstate.net.deadline import Deadline
+from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.resolver import resolve
 
 
@@ -95,6 +96,24 @@ class DeadlineSocket(socket.socket):
     def sendmsg(self, *args: Any) -> int:
         self._apply_timeout()
         return super().sendmsg(*args)
+
+    def end_orderly(self, *, wait: bool) -> None:
+        """Read the rest of what is small, for the kernel resets a connection with bytes unread.
+
+        With `wait` say first that this is the end, and read for 0.1 s at most until it is the
+        peer's as well; else only what has come. At most 64 KiB, and within the deadline. Never
+        raises.
+        """
+        deadline = self.deadline
+        if deadline is None or self.eof:
+            return
+        with suppress(OSError), deadline.shorten(MAX_REST_SECONDS):
+            deadline.limit_bytes(MAX_REST_BYTES)
+            if wait:
+                self.shutdown(socket.SHUT_WR)
+            self.settimeout(None if wait else 0)
+            while self.recv(16384):
+                pass
 
 
 def connect(

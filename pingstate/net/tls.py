@@ -214,19 +214,17 @@ class TLSStream:
         """Shut down a direction of the socket below."""
         self._sock.shutdown(how)
 
-    def say_goodbye(self) -> None:
-        """Tell the target that this is the end (RFC 8446, 6.1), without waiting for its answer.
+    def say_goodbye(self, *, wait: bool = False) -> None:
+        """Tell the target that this is the end (RFC 8446, 6.1).
 
-        Never raises. Nothing can be read or sent afterwards.
+        Without `wait` it has no time to answer. Never raises. Nothing can be read or sent
+        afterwards.
         """
         with suppress(OSError):
             with suppress(ssl.SSLError):  # it waits for the answer, or finds data before it
                 self._tls.unwrap()
             self._flush()
-            # The kernel resets a connection that is closed with bytes unread.
-            self._sock.settimeout(0)
-            while self._sock.recv(16384):
-                pass
+        self._sock.end_orderly(wait=wait)
 
     def close(self) -> None:
         """Nothing: an answer is read after http.client is done; whoever made the socket ends it."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.deadline import MAX_REST_SECONDS
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.http1 import MAX_REST_SECONDS, Answer, Hop, open_response, read_beginning
+from pingstate.net.http1 import Answer, Hop, open_response, read_beginning
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import DEFAULT_PORTS, URL, encode_target
 from pingstate.probes.base import ProbeResult, run_check, secret_variants

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.deadline import MAX_REST_SECONDS
 from pingstate.net.sockets import connect, ip_protocol
 from pingstate.probes.base import ProbeResult, run_check
 from pingstate.probes.conditions import Check, Outcome
@@ -53,4 +54,7 @@ class TCPProbe:
         deadline = attempt.deadline
         with connect(self.address, self.port, deadline, self._ip_version) as sock:
             attempt.ip_protocol = ip_protocol(sock)
-            return self._conversation.hold(sock, deadline, "connected")
+            outcome = self._conversation.hold(sock, deadline, "connected")
+            deadline.stop(grace=MAX_REST_SECONDS)
+            sock.end_orderly(wait=self._conversation.reads)
+            return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
-from pingstate.net.deadline import Deadline
+from pingstate.net.deadline import MAX_REST_SECONDS, Deadline
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.starttls import start_tls
 from pingstate.net.tls_contexts import ClientTLS
@@ -94,7 +94,8 @@ class TLSProbe:
             if not self._conversation.reads:
                 stream.wait_for_objection(_OBJECTION_S)
             outcome = self._conversation.hold(stream, deadline, f"connected, {attempt.tls_version}")
-            stream.say_goodbye()
+            deadline.stop(grace=MAX_REST_SECONDS)
+            stream.say_goodbye(wait=self._conversation.reads)
             return outcome
 
     def _connect(self, deadline: Deadline) -> DeadlineSocket:

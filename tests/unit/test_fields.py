@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pingstate import probe
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.fields import parse_content_length, parse_transfer_codings, read_fields
+from pingstate.net.fields import parse_codings, parse_content_length, read_fields
 from pingstate.values import TOKEN
 from tests.support.servers import answering
 from tests.support.target import Target
@@ -189,7 +189,7 @@ def test_content_length_does_not_matter_where_nothing_goes_by_it(length):
 )  # fmt: skip
 def test_transfer_codings_are_read(value, codings):
     raw = b"Transfer-Encoding: " + value + b"\r\n\r\n"
-    assert parse_transfer_codings(read_fields(io.BytesIO(raw))) == codings
+    assert parse_codings(read_fields(io.BytesIO(raw)), "Transfer-Encoding") == codings
 
 
 def test_chunks_go_before_a_length_and_a_coding_before_its_content():

@@ -278,6 +278,19 @@ def test_broken_body_is_told_in_words(answer, detail):
     assert check(talk).ok
 
 
+def test_identity_among_codings_is_none():
+    packed = gzip.compress(b"pong")
+    for codings in (b"identity", b"gzip, identity", b"Identity,x-gzip", b"GZIP"):
+        body = b"pong" if codings == b"identity" else packed
+        answer = sized(body, OK + b"Content-Encoding: " + codings + b"\r\n")
+
+        def talk(sock, answer=answer):
+            read_request(sock)
+            sock.sendall(answer)
+
+        assert check(talk, check="body_matches:^pong$").ok, codings
+
+
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
 def test_lines_of_chunks_may_end_without_a_return(end):
     answer = end.join([b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", b"", b"4 ; x=y", b"pong", b"a", b"0123456789", b"0", b"X-Trailer: 1", b"", b""])  # fmt: skip

@@ -135,3 +135,49 @@ def test_a_name_without_an_address_of_that_version_says_so():
 def test_an_address_of_another_version_is_an_error_at_once(protocol, address, version):
     with pytest.raises(InvalidValueError, match=f"ip_version: {version} is not the IP version of"):
         probe(protocol, address, ip_version=version)
+
+
+def tcp_end(talk, monkeypatch, **options):
+    """How the target sees the connection end when it has said more than was needed."""
+    monkeypatch.setattr("pingstate.net.sockets.MAX_REST_SECONDS", 4.0)
+    monkeypatch.setattr("pingstate.probes.tcp.MAX_REST_SECONDS", 4.0)
+    seen = []
+
+    def listen(sock):
+        try:
+            talk(sock)
+            sock.settimeout(TIMEOUT)
+            seen.append(sock.recv(1))
+        except OSError as exc:
+            seen.append(type(exc).__name__)
+
+    with talker(listen) as (host, port):
+        result = probe("tcp", host, port, timeout=5, **options).check()
+    return result, seen
+
+
+@pytest.mark.parametrize(
+    "check", ["banner_contains:220", "banner_matches:^220 ", "banner_matches:^554", "open:0.05"]
+)
+@pytest.mark.parametrize("rest", [0, 1, 20_000, 60_000])
+def test_target_that_says_more_sees_an_orderly_end(check, rest, monkeypatch):
+    def talk(sock):
+        sock.sendall(b"220 mail\r\n")
+        for _ in range(4):
+            sock.sendall(b"x" * (rest // 4))
+
+    result, seen = tcp_end(talk, monkeypatch, check=check)
+    assert result.ok == (check != "banner_matches:^554")
+    assert result.latency_ms < 4000
+    assert seen == [b""]
+
+
+def test_what_a_connect_finds_said_is_read_before_the_end(monkeypatch):
+    accepted = threading.Event()
+
+    def talk(sock):
+        sock.sendall(b"SSH-2.0-x\r\n")
+        accepted.set()
+
+    result, seen = tcp_end(talk, monkeypatch, check=lambda _: accepted.wait(TIMEOUT))
+    assert (result.ok, seen) == (True, [b""])

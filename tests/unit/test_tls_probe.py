@@ -247,3 +247,25 @@ def test_a_check_of_tls_imports_nothing_of_http():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
+
+
+def test_target_that_says_more_inside_tls_sees_an_orderly_end(authority, serve, monkeypatch):
+    monkeypatch.setattr("pingstate.net.sockets.MAX_REST_SECONDS", 4.0)
+    monkeypatch.setattr("pingstate.probes.tls.MAX_REST_SECONDS", 4.0)
+    ca, _ = authority
+    seen = []
+
+    def talk(sock):
+        try:
+            sock.sendall(b"220 mail\r\n")
+            for _ in range(4):
+                sock.sendall(b"x" * 10_000)
+            sock.settimeout(TIMEOUT)
+            seen.append(sock.recv(1))
+        except OSError as exc:
+            seen.append(type(exc).__name__)
+
+    with serve(talk, context=tls_context(ca.issue_cert("localhost"))) as (_, port):
+        assert serve.make(port, check="banner_contains:220").check().ok
+        wait_until(lambda: seen)
+    assert seen == [b""]
