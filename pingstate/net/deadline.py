@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 # What is read after the verdict, so that the target sees an orderly end and no reset.
 MAX_REST_BYTES = 65_536
 MAX_REST_SECONDS = 0.1
