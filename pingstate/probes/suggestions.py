@@ -26,7 +26,9 @@ def describe_unknown(protocol: str, text: str, words: Words, everywhere: Contain
     word, colon, _ = text.partition(":")
     if colon and word in everywhere:
         return f"{text!r} is not a check for {protocol}, which takes {forms}, not:CHECK"
-    found = _SPELLING.fullmatch(text)
+    # Quotes of a shell stay where an env file has them.
+    quoted = text[:1] in ("'", '"') and text[-1:] == text[:1]
+    found = _SPELLING.fullmatch(text[1:-1] if quoted else text)
     said = found[2].lower().replace("-", "_") if found else ""
     # A negation within, as in body_not_contains.
     bare = "_".join(part for part in said.split("_") if part not in _NEGATIONS)

@@ -41,7 +41,8 @@ def _likeness(word: str, name: str) -> float:
 
 
 def _normalize(variable: str) -> str:
-    return variable.upper().replace("-", "_").removeprefix(PREFIX)
+    word = variable.upper().replace("-", "_").removeprefix(PREFIX)
+    return re.sub("(?<![A-Z])SSL(?![A-Z])", "TLS", word)
 
 
 def _forms(word: str) -> Iterator[tuple[str, str, str]]:
