@@ -18,6 +18,7 @@ from gunicorn.systemd import listen_fds
 
 from pingstate import lazy_imports, logs
 from pingstate.settings import LoadedSettings, Settings
+from pingstate.values import authority
 from pingstate.web.app import create_app_from
 from pingstate.web.listeners import create_listeners
 
@@ -66,9 +67,8 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
             for handler in self.error_log.handlers:
                 handler.setFormatter(logs.create_formatter(settings))
 
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     return {
-        "bind": f"{host}:{settings.api_port}",
+        "bind": authority(settings.api_host, settings.api_port),
         "proc_name": "pingstate",
         # The arbiter's memory is then the worker's as well, and a worker is there at once.
         "preload_app": True,

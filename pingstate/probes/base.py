@@ -1,4 +1,4 @@
-"""What one check found, and how whatever may come of it is turned into that."""
+"""The result of one check, and how anything that may happen in it becomes that."""
 
 from __future__ import annotations
 
@@ -74,13 +74,19 @@ class ProbeResult:
     def reason(self) -> str:
         """The detail, and before it the phase of a failure where it does not say it itself."""
         detail = self.detail or "no detail"
-        # What a callable or a probe of the user's says of its own check stands alone.
-        said = (
-            self.ok
-            or self.phase == "check"
-            or detail.startswith((f"{self.phase}: ", f"{self.phase} at http", "timeout after "))
-        )
-        return detail if said or self.phase is None else f"{self.phase}: {detail}"
+        return detail if self.ok else prefix_phase(self.phase, detail)
+
+
+def prefix_phase(phase: str | None, detail: str) -> str:
+    """A failure's detail, after its phase where it does not say that itself."""
+    if phase is None:
+        return detail
+    detail = detail or "no detail"
+    # What a callable or a probe of the user's says of its own check stands alone.
+    said = phase == "check" or detail.startswith(
+        (f"{phase}: ", f"{phase} at http", "timeout after ")
+    )
+    return detail if said else f"{phase}: {detail}"
 
 
 @runtime_checkable

@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from pingstate.probes.base import prefix_phase
+
 HTML = "text/html; charset=utf-8"
 CONTENT_TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 HEADERS = {
@@ -88,7 +90,6 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
     face = word if word in _SHAPES else "unknown"
     age = snapshot["last_check_age_s"]
     quiet = "since the start" if age is None else f"for {describe_duration(age)}"
-    last = {"detail": snapshot["last_detail"], "phase": snapshot["last_phase"]}
     return _template().format(
         title=without_controls(f"{cut(word, 40)} · {cut(snapshot['probe'], 80)}"),
         icon=quote(_ICON.format(_PEN, _SHAPES[face])),
@@ -105,7 +106,7 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
             else f"for {describe_duration(snapshot['uptime_in_state_s'])}"
         ),
         latency=describe_milliseconds(snapshot["last_latency_ms"]),
-        detail=cut(describe_reason(last)),
+        detail=cut(prefix_phase(snapshot["last_phase"], snapshot["last_detail"] or "")),
         age=("no check has ended yet" if age is None else f"checked {describe_duration(age)} ago"),
         no_recent="" if snapshot["recent"] else _HIDDEN,
         rows=_lines(_row(check) for check in reversed(snapshot["recent"][-_ROWS:])),
@@ -133,7 +134,7 @@ def _row(check: Mapping[str, Any]) -> Markup:
         _utc(check["ts"]),
         "failed" if check["event"] == "fail" else check["event"],
         describe_milliseconds(check["latency_ms"]),
-        cut(describe_reason(check)),
+        cut(prefix_phase(check["phase"], check["detail"] or "")),
     )
 
 
@@ -205,14 +206,6 @@ def describe_expiry(expires: float, at: float) -> str:
     if left < 0:
         return f"expired {describe_duration(-left)} ago"
     return f"expires in {describe_duration(left)}"
-
-
-def describe_reason(check: Mapping[str, Any]) -> str:
-    """A check's detail, and before it the phase where the detail does not say it itself."""
-    detail, phase = check["detail"] or "", check["phase"]
-    if not phase or detail.startswith(phase):
-        return detail
-    return f"{phase}: {detail or 'no detail'}"
 
 
 def describe_rhythm(snapshot: Mapping[str, Any]) -> str:

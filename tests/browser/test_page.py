@@ -486,6 +486,23 @@ def test_without_scripts_the_page_has_all_the_words(desk, look):
     assert not overflows(page)
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+@pytest.mark.parametrize(
+    ("phase", "detail"),
+    [
+        ("check", "checked: no"),
+        ("dns", "dns at https://b.test:443: b.test has no address"),
+        ("timeout", "timeout after 1 s in body"),
+        ("check", ""),
+    ],
+)
+def test_phase_is_named_as_the_log_names_it(desk, look, phase, detail, script):
+    api = desk()
+    api.fails(detail=detail, phase=phase)
+    page = look(api.url, java_script_enabled=script)
+    expect(page.locator("#detail")).to_have_text(api.monitor.stats().last.reason)
+
+
 # -- hostile text --------------------------------------------------------------------------------
 
 HOSTILE = {

@@ -220,6 +220,21 @@ def test_server_says_every_word_without_a_script():
     assert re.search(r"up for \d+ s 1,234 ms HTTP 204 checked \d+ s ago", text)
 
 
+@pytest.mark.parametrize(
+    ("detail", "phase"),
+    [
+        ("checked: no", "check"),
+        ("check: no", "check"),
+        ("dns at https://b.test:443: b.test has no address", "dns"),
+        ("timeout after 1 s in body", "timeout"),
+        ("", "check"),
+    ],
+)
+def test_page_names_the_phase_as_the_log_does(detail, phase):
+    result = failed(detail, phase)
+    assert f"failed 1.5 ms {result.reason} " in page_after(result).text + " "
+
+
 def test_before_the_first_check_the_page_says_so():
     document = page_after()
     assert "no check has ended yet" in document.text

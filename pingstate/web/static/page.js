@@ -42,8 +42,10 @@ const milliseconds = (ms) =>
 
 const span = (ms) => (ms < 1000 ? `${milliseconds(ms)} ms` : `${(ms / 1000).toLocaleString()} s`);
 
-const reason = (detail, phase) =>
-  phase && !String(detail ?? "").startsWith(phase) ? `${phase}: ${detail ?? "no detail"}` : detail ?? "";
+const reason = (detail, phase) => {
+  const said = !phase || phase === "check" || `${detail}`.match(`^(${phase}(: | at http)|timeout after )`);
+  return `${said ? "" : `${phase}: `}${detail || (phase ? "no detail" : "")}`;
+};
 
 const clock = (date) => {
   const today = date.toDateString() === new Date().toDateString();
