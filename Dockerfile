@@ -3,7 +3,7 @@ ARG PYTHON_IMAGE=python:3.15-slim
 
 FROM ${PYTHON_IMAGE} AS build
 
-# Behind a firewall with an authority of its own: --build-arg EXTRA_CA="$(cat authority.pem)".
+# If your network uses a private CA: --build-arg EXTRA_CA="$(cat authority.pem)".
 # Neither this nor the package index reaches the final image.
 ARG EXTRA_CA
 ARG PIP_INDEX_URL

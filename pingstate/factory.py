@@ -1,4 +1,4 @@
-"""From settings to a Monitor."""
+"""Create the Monitor and the probe that the settings describe."""
 
 from __future__ import annotations
 

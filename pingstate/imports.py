@@ -1,4 +1,4 @@
-"""Objects by their `module:attribute` path."""
+"""Import an object by its `module:attribute` path."""
 
 from __future__ import annotations
 

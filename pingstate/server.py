@@ -57,10 +57,10 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no ty
 
 
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of gunicorn by their names; of ours they need the API's and the log's."""
+    """The settings of gunicorn by name; they need the API's address and the form of the log."""
 
     class ConfiguredLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-        """gunicorn's log lines in the form of ours."""
+        """gunicorn's log lines, formatted as pingstate's."""
 
         def setup(self, cfg: Any) -> None:
             super().setup(cfg)
@@ -95,7 +95,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
 def on_starting(server: Any) -> None:
     """Listen; end the process with one line where gunicorn would try again and again."""
     addresses = server.cfg.address
-    # What systemd or an arbiter before this one hands on, and a Unix socket, are gunicorn's affair.
+    # gunicorn itself takes sockets from systemd or from a previous arbiter, and Unix sockets.
     inherited = server.master_pid or listen_fds(unset_environment=False)
     if inherited or not all(isinstance(address, tuple) for address in addresses):
         return
@@ -141,7 +141,7 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:
-    """Keep the collector's hands, and so copies, off what the processes share."""
+    """Keep the garbage collector from touching, and so copying, memory that processes share."""
     gc.collect()
     gc.freeze()
 

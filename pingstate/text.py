@@ -32,5 +32,5 @@ def describe_exception(exc: BaseException) -> str:
     try:
         message = one_line(str(exc), 160)
     except BaseException:  # noqa: BLE001  # a broken exception still has a name
-        message = "its message can't be read"
+        message = "unreadable message"
     return f"{type(exc).__name__}: {message}" if message else type(exc).__name__

@@ -47,7 +47,7 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
 class _Heartbeat:
     """When the worker was last alive, for its arbiter: a file in memory that needs no directory.
 
-    It takes the place of gunicorn's `WorkerTmp`, a file in a directory that can be written to.
+    It replaces gunicorn's `WorkerTmp`, a file in a directory that must be writable.
     """
 
     def __init__(self, _cfg: Any) -> None:

@@ -40,8 +40,8 @@ class Monitor:
     """Checks a probe on a background thread and keeps the state. Every method is thread-safe.
 
     `interval` is the seconds between checks, above 0, at most a year; `fast_interval` (None: the
-    same) holds while the state is not settled; `jitter` is the fraction of the interval, 0 to 1,
-    that a check may come later than its slot. `initial_state`, `transitions` and `history` are
+    same) holds while the state is not settled; `jitter` is the random delay added to each check,
+    as a fraction of the interval, 0 to 1. `initial_state`, `transitions` and `history` are
     `PingFSM`'s.
     `slow_ms` makes a successful check that took longer, in milliseconds, the event `slow` (None:
     never). `on_transition` is called with the old state, the new state and the result, on a
@@ -217,13 +217,13 @@ class Monitor:
                 except BaseException as exc:  # noqa: BLE001  # it is logged
                     self._record_error(exc)
             due = schedule.next(now(), fast=not settled)
-            # In parts, for a clock that counts sleep outruns the one that waits are timed by.
+            # In parts: waits are timed by a clock that stands still during a suspend, unlike now().
             while (left := due - now()) > 0:
                 if stop.wait(min(left, 60.0)):
                     return
 
     def _record_error(self, exc: BaseException) -> None:
-        """Tell an error of our own: the state stays and goes on ageing, for nothing was learnt."""
+        """Record an error of our own: the state stays and goes on ageing."""
         detail = self._runner.report_error(exc)
         with self._changed:
             self._fsm.fire("error", detail=detail)

@@ -1,4 +1,4 @@
-"""Telling the user's callback of each transition, off the thread that checks."""
+"""Call the user's callback for each transition, off the thread that checks."""
 
 from __future__ import annotations
 

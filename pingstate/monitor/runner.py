@@ -1,4 +1,4 @@
-"""One check of a probe that may do anything: return junk, raise, or have a bug of ours."""
+"""Run one check of a probe that may return anything, raise anything, or have a bug."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What metrics are made of."""
+"""A Monitor in numbers: what metrics are made of."""
 
 from __future__ import annotations
 

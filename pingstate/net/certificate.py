@@ -1,4 +1,4 @@
-"""When a presented certificate expires, for whom it is and by whom, verified or not.
+"""What a presented certificate says: its expiry, its subject and its issuer, verified or not.
 
 The standard library parses a certificate only after it was verified, so the few fields are read
 from the DER (X.690) of RFC 5280's structure here.

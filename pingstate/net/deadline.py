@@ -1,4 +1,4 @@
-"""One budget of time for one check: a clock, a resolver and sockets that can't outlive it."""
+"""The time and the bytes that one check may take, and the phases that took them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Deadline:
     """Seconds that one check may take in all, and a record of the phases that took them.
 
     `timeout` is in seconds; `limit_bytes()` bounds what may be read off the wire, which is
-    unbounded before. `owner` is whose check it is: of its lookups at most one may be left hanging.
-    One thread at a time.
+    unbounded before. `owner` is whose check it is: at most one hung lookup per owner. One thread at
+    a time.
     """
 
     def __init__(self, timeout: float, owner: object = None) -> None:
@@ -33,7 +33,7 @@ class Deadline:
         self._bytes_left: int | None = None
 
     def start_phase(self, phase: str) -> None:
-        """Begin a phase; the time since the last one began is booked on the last one."""
+        """Begin a phase; the time since the last one began is added to that one."""
         at = time.monotonic()
         self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._phase_started
         self.phase, self._phase_started = phase, at
@@ -80,7 +80,7 @@ class Deadline:
         self._bytes_left = count
 
     def consume(self, count: int) -> None:
-        """Book bytes that came off the wire. Raises OSError when it is more than may come."""
+        """Count bytes that came off the wire. Raises OSError when there are more than allowed."""
         if self._bytes_left is not None:
             self._bytes_left -= count
             if self._bytes_left < 0:

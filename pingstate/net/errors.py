@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CheckFailedError(Exception):
-    """A check that failed for a reason of ours, in the phase that the deadline is in."""
+    """A check that failed for a reason that pingstate found, in the deadline's current phase."""
 
 
 def describe_failure(exc: BaseException) -> str:

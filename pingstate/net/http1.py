@@ -1,4 +1,4 @@
-"""HTTP/1.1 through requests over a connection of ours, within one deadline."""
+"""HTTP/1.1 by requests over a connection that is already open, within one deadline."""
 
 from __future__ import annotations
 

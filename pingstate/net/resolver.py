@@ -86,7 +86,7 @@ def _lookup(key: _Key, deadline: Deadline) -> list[Any]:
             if any(
                 other.owner is deadline.owner and not other.waiting for other in _lookups.values()
             ):
-                raise OSError(errno.EBUSY, "the resolver still hangs on another name")
+                raise OSError(errno.EBUSY, "a previous DNS lookup is still hanging")
             # A late answer is never used: who comes after the last waiter left asks anew.
             try:
                 threading.Thread(target=run, name="pingstate-resolver", daemon=True).start()
@@ -94,7 +94,7 @@ def _lookup(key: _Key, deadline: Deadline) -> list[Any]:
                 raise OSError(errno.EAGAIN, "no thread for the lookup") from exc
             _lookups[key] = pending
         elif not pending.waiting:
-            raise OSError(errno.EBUSY, "the resolver still hangs on the last lookup of this name")
+            raise OSError(errno.EBUSY, "a previous DNS lookup of this name is still hanging")
         pending.waiting += 1
     try:
         if not pending.done.wait(timeout):

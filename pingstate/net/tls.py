@@ -271,7 +271,7 @@ class TLSStream:
 def _create_server_hostname(name: str) -> bytes:
     """The name for SNI and verification; ssl sends no SNI for an IP address (RFC 6066, 3).
 
-    A zone is this machine's own affair (RFC 4007, 11.2), and 127.1 is 127.0.0.1 to a connect too.
+    A zone means nothing to other machines (RFC 4007, 11.2), and connect() takes 127.1 too.
     """
     bare = name.partition("%")[0].removesuffix(".")
     with suppress(OSError):

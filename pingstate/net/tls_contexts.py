@@ -1,4 +1,4 @@
-"""How to shake hands, and whom to trust: contexts that are made once for as long as files stay."""
+"""TLS contexts, made once and again when their files are replaced, and the handshake with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a redirect leads to: hosts in one spelling, and targets that can be sent (RFC 3986)."""
+"""URLs: hosts in one spelling, targets that can be sent, and where a Location leads (RFC 3986)."""
 
 from __future__ import annotations
 

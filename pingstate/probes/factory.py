@@ -1,4 +1,4 @@
-"""The factory of probes."""
+"""`probe(...)`: the probe for a protocol."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def create_json_condition(
         if content.cut:
             seen = f"the body was cut: no whole JSON in {content.extent}"
             return Outcome(ok=False, seen=seen, undecided=True)
-        # An object takes some 200 bytes of memory: one in 8 bytes says nothing, and is much.
+        # An object takes some 200 bytes of memory: one in 8 bytes makes 25 times the body of it.
         if content.text.count("{") * 8 > max(len(content.data), 65536):
             return Outcome(
                 ok=False, seen="too many nested objects in the JSON body", undecided=True

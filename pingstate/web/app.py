@@ -135,7 +135,7 @@ def _root(monitor: Monitor) -> Response:
 
 
 def _prefers_html() -> bool:
-    # Parsing the header costs more than the JSON does, and only a browser's speaks of text.
+    # Parsing the header costs more than the JSON does, and only browsers ask for text.
     if "text/" not in request.headers.get("Accept", "").lower():
         return False
     accept = request.accept_mimetypes

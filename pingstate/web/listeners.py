@@ -1,4 +1,4 @@
-"""The sockets that the API listens on, made in one place."""
+"""The sockets that the API listens on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process this is, and when its Monitor starts."""
+"""Which process of which server this is, and whether its Monitor starts here."""
 
 from __future__ import annotations
 

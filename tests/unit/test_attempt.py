@@ -35,4 +35,4 @@ def test_attempts_share_no_secrets():
 
 def test_misspelt_field_is_no_field():
     with pytest.raises(AttributeError):
-        Attempt(Deadline(1.0)).stauts = 200  # type: ignore[attr-defined]
+        Attempt(Deadline(1.0)).stauts = 200  # type: ignore[attr-defined]  # the slip is the test

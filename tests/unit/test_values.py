@@ -395,4 +395,4 @@ def test_a_host_has_one_spelling(text, normal):
 
 def test_send_is_bytes():
     with pytest.raises(InvalidValueError, match=r"^send: \*\*\* is not bytes"):
-        TCPProbe(HOST, send="PING")  # type: ignore[arg-type]
+        TCPProbe(HOST, send="PING")  # type: ignore[arg-type]  # the wrong type is the test
