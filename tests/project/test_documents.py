@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -191,6 +192,20 @@ def test_commands_call_what_is_there():
                 cwd=ROOT, capture_output=True, text=True, check=True,
             ).stdout  # fmt: skip
             assert all(option in told for option in options), line
+
+
+def test_figures_of_the_first_screen_are_those_that_were_measured():
+    text = Document(README).text.replace("\n", " ")
+    rows = json.loads((ROOT / "tests/bench/record.json").read_text())["rows"]
+    for claim, measured in (
+        (r"an image of (\d+) MB", rows["image"]["pingstate"]),
+        (
+            r"a check of HTTP takes less than ([\d.]+) ms of CPU",
+            rows["check http"]["pingstate"] / 1000,
+        ),
+    ):
+        (said,) = re.findall(claim, text)
+        assert 0.5 * float(said) < measured <= float(said), claim
 
 
 def test_table_of_the_hostile_ways_names_every_family_and_counts_its_ways():
