@@ -12,6 +12,8 @@ _CREDENTIALS = re.compile(r"//[^/\s@]*@")
 
 def one_line(text: str, limit: int = 200) -> str:
     """`text` as one printable line of at most `limit` characters, without URL credentials."""
+    if len(text) <= limit and text.isprintable() and "//" not in text:
+        return text  # as most are
     safe = _CREDENTIALS.sub("//***@", text[: 4 * limit])
     safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in safe)
     return safe if len(safe) <= limit else safe[: limit - 1] + _CUT

@@ -6,6 +6,7 @@ import errno
 import socket
 import threading
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from pingstate.net.deadline import Deadline
@@ -28,11 +29,8 @@ def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = N
     # As bytes: a str makes socket import the codec for international names.
     name = host.encode("ascii")
     family = _FAMILIES[ip_version]
-    found: list[Any] | None = None
-    with suppress(socket.gaierror):
-        found = socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
-        if family not in (socket.AF_UNSPEC, found[0][0]):
-            raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
+    # The number of a zone's interface may change.
+    found = (_parse_literal.__wrapped__ if b"%" in name else _parse_literal)(name)
     if found is None:
         try:
             found = _lookup((name, family), deadline)
@@ -44,7 +42,17 @@ def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = N
             else:
                 words = f"{host} can't be looked up ({said}): check the network's name server"
             raise socket.gaierror(exc.errno, words) from None
+    elif family not in (socket.AF_UNSPEC, found[0][0]):
+        raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
     return [(*addrinfo[:4], (addrinfo[4][0], port, *addrinfo[4][2:])) for addrinfo in found]
+
+
+@lru_cache(maxsize=16)
+def _parse_literal(name: bytes) -> list[Any] | None:
+    """The one address that an IP address is, None for a name."""
+    with suppress(socket.gaierror):
+        return socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
+    return None
 
 
 _Key = tuple[bytes, socket.AddressFamily]

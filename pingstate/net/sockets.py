@@ -10,6 +10,8 @@ from typing import Any
 from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.resolver import resolve
 
+_PIECE = 16384  # bytes
+
 
 class DeadlineSocket(socket.socket):
     """A TCP or Unix socket whose every blocking call ends when its deadline does.
@@ -22,6 +24,11 @@ class DeadlineSocket(socket.socket):
     eof = False
     _user_timeout: float | None = None
     _applied_timeout: float | None = None
+
+    def keep(self, deadline: Deadline) -> None:
+        """End every call from the next one on when `deadline` does."""
+        self.deadline = deadline
+        self._user_timeout = self._applied_timeout = None
 
     def settimeout(self, value: float | None, /) -> None:
         if self.deadline is None or value == 0:
@@ -107,12 +114,18 @@ class DeadlineSocket(socket.socket):
         deadline = self.deadline
         if deadline is None or self.eof:
             return
+        if not wait:
+            with suppress(OSError):
+                super().settimeout(0)
+                for _ in range(MAX_REST_BYTES // _PIECE):
+                    if len(super().recv(_PIECE)) < _PIECE:
+                        return
+            return
         with suppress(OSError), deadline.shorten(MAX_REST_SECONDS):
             deadline.limit_bytes(MAX_REST_BYTES)
-            if wait:
-                self.shutdown(socket.SHUT_WR)
-            self.settimeout(None if wait else 0)
-            while self.recv(16384):
+            self.shutdown(socket.SHUT_WR)
+            self.settimeout(None)
+            while self.recv(_PIECE):
                 pass
 
 
@@ -160,15 +173,18 @@ def _connect_one(addrinfo: Any, timeout: float, deadline: Deadline) -> DeadlineS
         sock.settimeout(timeout)
         sock.connect(target)
         # Linux lets a socket whose own port is the target's connect to itself.
-        connected_to_itself = family != socket.AF_UNIX and sock.getsockname() == sock.getpeername()
+        connected_to_itself = (
+            family != socket.AF_UNIX
+            and sock.getsockname()[1] == target[1]
+            and sock.getsockname() == sock.getpeername()
+        )
     except BaseException:
         sock.close()
         raise
     if connected_to_itself:
         sock.close()
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-    sock.deadline = deadline
-    sock.settimeout(None)
+    sock.keep(deadline)
     return sock
 
 
