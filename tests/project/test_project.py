@@ -59,6 +59,35 @@ def test_top_level_holds_what_it_may():
     }  # fmt: skip
 
 
+# Modules whose tests are elsewhere or have another name: two rooms may have a module of one name.
+TESTED_AS = {
+    "__main__": "processes/test_cli",
+    "cli": "processes/test_cli",
+    "gunicorn_conf": "processes/test_gunicorn",
+    "server": "processes/test_gunicorn",
+    "monitor/stats": "unit/test_metrics",
+    "probes/factory": "unit/test_probe_factory",
+    "probes/suggestions": "unit/test_checks",
+    "probes/tls": "unit/test_tls_probe",
+    "settings/setting": "unit/test_declarations",
+}
+
+
+def test_every_module_has_a_file_of_tests_and_every_file_of_unit_tests_a_module():
+    package, tests = ROOT / "pingstate", ROOT / "tests"
+    modules = {str(path.relative_to(package).with_suffix("")) for path in package.rglob("*.py")}
+    modules = {name for name in modules if not name.endswith("__init__")}
+    wanted = {name: TESTED_AS.get(name, f"unit/test_{Path(name).name}") for name in modules}
+    assert set(TESTED_AS) <= modules
+    there = {str(path.relative_to(tests).with_suffix("")) for path in tests.rglob("test_*.py")}
+    assert set(wanted.values()) <= there, set(wanted.values()) - there
+    unit = {name for name in there if name.startswith("unit/")}
+    assert unit <= set(wanted.values()), unit - set(wanted.values())
+    # Two modules of one name would share a file unseen.
+    own = [test for name, test in wanted.items() if name not in TESTED_AS]
+    assert len(own) == len(set(own))
+
+
 @pytest.mark.parametrize("path", ["Dockerfile", "compose.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "k8s").rglob("*.*") if p.is_file())])  # fmt: skip
 def test_only_variables_that_exist_are_used(path):
     known = {setting.variable for setting in SETTINGS}
