@@ -13,13 +13,17 @@ from tests.support.waiting import wait_until
 WORKERS = ["sync", "gthread", "gevent", "tornado"]
 
 
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--preload",), ("--config", "python:pingstate.gunicorn_conf")],
+    ids=["", "preload", "config"],
+)
 @pytest.mark.parametrize("worker", WORKERS)
-def test_probe_works_and_a_target_that_hangs_holds_up_no_answer(worker, preload, sidecar, target):
+def test_probe_works_and_a_target_that_hangs_holds_up_no_answer(worker, options, sidecar, target):
     port = free_port()
     one = sidecar(
         command=[
-            sys.executable, "-m", "gunicorn", "--worker-class", worker, *preload,
+            sys.executable, "-m", "gunicorn", "--worker-class", worker, *options,
             "--bind", f"127.0.0.1:{port}", "pingstate:create_app()",
         ],
         PINGSTATE_API_PORT=str(port),
@@ -42,3 +46,4 @@ def test_probe_works_and_a_target_that_hangs_holds_up_no_answer(worker, preload,
     one.wait_for_state("up")
     assert "internal error" not in one.output
     assert one.stop() == 0
+    assert "Traceback" not in one.output
