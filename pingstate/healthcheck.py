@@ -45,7 +45,8 @@ def healthcheck(flags: Mapping[str, str]) -> None:
         else:
             print(f"unhealthy: {where} answered with status {status}; expected 200 or 503")
     except OSError as exc:
-        print(f"unhealthy: no answer from {where}: {exc}")
+        reason = str(exc.strerror or exc)
+        print(f"unhealthy: no answer from {where}: {reason[:1].lower()}{reason[1:]}")
     except (ValueError, LookupError, TypeError):
         print(f"unhealthy: {where} gave an answer that is not pingstate's")
     raise SystemExit(1)
@@ -71,6 +72,8 @@ def _ask_plainly() -> str | None:
 def _ask(host: str, port: int, path: str) -> tuple[int, str]:
     """One answer of the API, from the first of its addresses that gives one. Raises OSError."""
     host = host.strip("[]")
+    if ":" in host and "%" not in host:
+        host = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))
     # A sidecar that listens on `::` does so on IPv4 alone where there is no IPv6.
     wildcards = {"0.0.0.0": ("127.0.0.1",), "::": ("127.0.0.1", "::1")}  # noqa: S104  # compared
     failure = OSError("no address")

@@ -43,8 +43,10 @@ def _listen(family: int, address: tuple[object, ...], backlog: int) -> socket.so
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Only the wildcard stands for IPv4 as well, whatever the machine's default is.
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+            # Only the wildcard, and an IPv4 address that is written as IPv6, stand for IPv4 as
+            # well, whatever the machine's default is.
+            own = not str(address[0]).startswith("::ffff:") and address[0] != "::"
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, own)
         listener.bind(address)
         listener.listen(backlog)
     except OSError:

@@ -59,7 +59,7 @@ def with_ipv6():
 
 def without_ipv6():
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
-    return {host: observe(host) for host in ("::", "both.test")}
+    return {host: observe(host) for host in ("::", "both.test", "0:0::0.0.0.0")}
 
 
 def test_sidecar_answers_on_each_address_that_it_names():
@@ -79,6 +79,7 @@ def test_sidecar_and_its_health_check_need_no_ipv6():
     found = call_in_namespace(without_ipv6, HOSTS)
     assert found["::"][1:] == [[["127.0.0.1", "alive"]], "healthy: alive", 0]
     assert found["both.test"][1:] == [[["127.0.0.1", "alive"]], "healthy: alive", 0]
+    assert found["0:0::0.0.0.0"] == found["::"]
 
 
 def test_port_that_is_taken_on_one_family_is_one_line():
@@ -110,7 +111,9 @@ def test_silence_is_told():
     port = free_port()
     ended = run_pingstate("healthcheck", PINGSTATE_API_PORT=str(port))
     assert ended.returncode == 1
-    assert ended.stdout.startswith(f"unhealthy: no answer from the API on 127.0.0.1 port {port}: ")
+    assert ended.stdout == (
+        f"unhealthy: no answer from the API on 127.0.0.1 port {port}: connection refused\n"
+    )
 
 
 @pytest.mark.parametrize(

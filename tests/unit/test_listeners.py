@@ -42,7 +42,16 @@ def disable_ipv6():
 
 def every_host():
     loopbacks = ("127.0.0.1", "127.0.0.2", "::1")
-    hosts = ("::", "0.0.0.0", "127.0.0.1", "::1", "both.test", "partly.test", "twice.test")
+    hosts = (
+        "::",
+        "0.0.0.0",
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "both.test",
+        "partly.test",
+        "twice.test",
+    )
     return {host: answering(host, *loopbacks) for host in hosts}
 
 
@@ -102,6 +111,7 @@ def test_each_address_that_the_machine_has_is_bound():
         "0.0.0.0": [["0.0.0.0"], ["127.0.0.1", "127.0.0.2"]],
         "127.0.0.1": [["127.0.0.1"], ["127.0.0.1"]],
         "::1": [["::1"], ["::1"]],
+        "::ffff:127.0.0.1": [["::ffff:127.0.0.1"], ["127.0.0.1"]],
         "both.test": [["127.0.0.1", "127.0.0.2", "::1"], ["127.0.0.1", "127.0.0.2", "::1"]],
         "partly.test": [["127.0.0.3"], []],
         "twice.test": [["127.0.0.1"], ["127.0.0.1"]],
