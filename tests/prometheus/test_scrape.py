@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from tests.kubernetes import tools
 from tests.prometheus.test_rules import METRICS
 from tests.support.client import free_port
 from tests.support.containers import API_PORT, running_sidecar
+from tests.support.servers import https_server
 from tests.support.waiting import wait_until
 
 SECONDS = 60.0
@@ -69,33 +67,6 @@ def process(name: str, folder: Path, *command: str | Path, **env: str) -> Iterat
     finally:
         running.terminate()
         running.wait(30)
-
-
-@contextmanager
-def https_target(authority: trustme.CA) -> Iterator[int]:
-    """A page over TLS on a port of 127.0.0.1."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "3")
-            self.end_headers()
-            self.wfile.write(b"ok\n")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @contextmanager
@@ -161,7 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_https(folder: Path) -> Iterator[tuple[int, Prometheus]]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    with https_target(authority) as target:
+    with https_server(authority.issue_cert("127.0.0.1")) as target:
         settings = {
             "PINGSTATE_PROTOCOL": "https",
             "PINGSTATE_ADDRESS": "127.0.0.1",
@@ -228,7 +199,7 @@ def test_the_last_check_reads_as_blackbox_exporter_would_have_it(
         "probe_http_redirects": 0,
         "probe_http_ssl": 1,
         "probe_http_version": 1.0,
-        "probe_http_content_length": 3,
+        "probe_http_content_length": 2,
         "probe_ip_protocol": 4,
         'probe_tls_version_info{version="TLS 1.3"}': 1,
         'pingstate_state{state="up"}': 1,
