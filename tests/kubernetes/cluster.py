@@ -15,7 +15,7 @@ from tests.kubernetes.manifests import Object
 from tests.support.waiting import wait_until
 
 # For whatever a healthy cluster does in the end, on a bad day.
-LONG = 300.0
+TIMEOUT = 300.0
 
 
 class KubectlError(Exception):
@@ -28,7 +28,7 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = LONG) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = TIMEOUT) -> str:
         """Run kubectl in the namespace and return its output; raises KubectlError."""
         result = subprocess.run(
             [tools.kubectl(), f"--namespace={self.name}", *arguments],
@@ -72,7 +72,7 @@ class Namespace:
     def scale(self, deployment: str, replicas: int) -> None:
         self.kubectl("scale", f"deployment/{deployment}", f"--replicas={replicas}")
 
-    def until(self, fact: str, ask: Callable[[], Any], seconds: float = LONG) -> Any:
+    def until(self, fact: str, ask: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
         """Ask once a second until the answer is true, and return it; kubectl may fail meanwhile."""
         return wait_until(ask, what=fact, timeout=seconds, every=1, ignore=KubectlError)
 

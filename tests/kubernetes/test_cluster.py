@@ -13,16 +13,18 @@ import time
 
 import pytest
 
-from tests.kubernetes.cluster import LONG, KubectlError, Namespace
+from tests.kubernetes.cluster import TIMEOUT, KubectlError, Namespace
 from tests.kubernetes.manifests import KUSTOMIZATIONS, Object, named, of_kind, pod_templates
 from tests.kubernetes.workloads import (
+    STUCK_PROBE,
     endpoints,
+    expect_readiness_to_follow,
+    find_status,
     prepare,
     ready,
     rendered,
     restarts,
     start_target,
-    status_of,
     target,
 )
 
@@ -34,21 +36,7 @@ def test_readiness_follows_the_target_and_the_sidecar_outlives_it(cluster: Names
     objects = rendered("examples/readiness")
     prepare(cluster, objects, "database", PINGSTATE_INTERVAL="1")
     cluster.apply(*objects)
-    cluster.until("ready with its database", lambda: ready(cluster, "shop"))
-    first = cluster.pod("shop")["metadata"]["uid"]
-
-    cluster.scale("database", 0)
-    cluster.until("not ready without it", lambda: not ready(cluster, "shop"))
-    cluster.until("out of its Service", lambda: not endpoints(cluster, "shop"))
-    # Longer than the liveness probe needs to restart a container: period times threshold.
-    cluster.holds("not ready without it", lambda: not ready(cluster, "shop"), 45)
-    assert restarts(cluster, "shop") == 0
-
-    cluster.scale("database", 1)
-    cluster.until("ready when it is back", lambda: ready(cluster, "shop"))
-    cluster.until("back in its Service", lambda: endpoints(cluster, "shop"))
-    assert restarts(cluster, "shop") == 0
-    assert cluster.pod("shop")["metadata"]["uid"] == first
+    expect_readiness_to_follow(cluster, "shop", "database")
 
 
 @pytest.mark.parametrize(
@@ -64,11 +52,11 @@ def test_the_start_gate_holds_the_app_back_until_the_target_is_up(
 
     cluster.until(
         "the gate runs",
-        lambda: "running" in status_of(cluster.pod(app), gate).get("state", {}),
+        lambda: "running" in find_status(cluster.pod(app), gate).get("state", {}),
     )
     cluster.holds(
         "the app waits",
-        lambda: "waiting" in status_of(cluster.pod(app), "app").get("state", {}),
+        lambda: "waiting" in find_status(cluster.pod(app), "app").get("state", {}),
         15,
     )
     cluster.scale("database", 1)
@@ -104,30 +92,17 @@ def test_the_standalone_monitor_comes_up_as_shipped(cluster: Namespace) -> None:
     assert restarts(cluster, "pingstate") == 0
 
 
-STUCK = """
-import threading
-
-
-class Stuck:
-    name = "stuck"
-    timeout = 1.0
-
-    def check(self):
-        threading.Event().wait()
-"""
-
-
 def test_a_stuck_monitor_is_restarted_by_its_liveness_probe(cluster: Namespace) -> None:
     objects = rendered("examples/custom-probe")
     for one in of_kind(objects, "ConfigMap"):
         if "replica_lag.py" in one["data"]:
-            one["data"] = {"stuck.py": STUCK}
+            one["data"] = {"stuck.py": STUCK_PROBE}
     prepare(cluster, objects, PINGSTATE_PROBE="stuck:Stuck", PINGSTATE_INTERVAL="1")
     cluster.apply(*objects)
     cluster.until("restarted", lambda: sum(map(restart_count, cluster.pods("pingstate"))) > 0)
     # Restarted, not crashed: it was told to end and did.
     (pod,) = cluster.pods("pingstate")
-    assert status_of(pod, "pingstate")["lastState"]["terminated"]["exitCode"] == 0
+    assert find_status(pod, "pingstate")["lastState"]["terminated"]["exitCode"] == 0
 
 
 def restart_count(pod: Object) -> int:
@@ -187,6 +162,6 @@ def test_delete_ends_within_the_grace_period(cluster: Namespace, folder: str) ->
     pod = cluster.pod(name)["metadata"]["name"]
     grace = template["spec"].get("terminationGracePeriodSeconds", 30)
     began = time.monotonic()
-    cluster.kubectl("delete", "pod", pod, f"--timeout={LONG:.0f}s")
+    cluster.kubectl("delete", "pod", pod, f"--timeout={TIMEOUT:.0f}s")
     # What doesn't end by itself is killed when the period is over, and gone after it.
     assert time.monotonic() - began < grace

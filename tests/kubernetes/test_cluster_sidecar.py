@@ -14,13 +14,13 @@ from tests.kubernetes.cluster import Namespace
 from tests.kubernetes.manifests import Object, of_kind, pod_templates, put_sidecars, use_images
 from tests.kubernetes.workloads import (
     PINGSTATE,
-    endpoints,
+    expect_readiness_to_follow,
+    find_status,
     prepare,
     ready,
     rendered,
     restarts,
     start_target,
-    status_of,
 )
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
@@ -70,20 +70,7 @@ def test_readiness_follows_the_target_of_an_app_that_got_a_sidecar(
     cluster.apply(service("shop"))
     shop = app("shop", "readiness", address="database", port="5432")
     start(cluster, tmp_path, shop, hosts=("database",))
-    cluster.until("ready with its database", lambda: ready(cluster, "shop"))
-    first = cluster.pod("shop")["metadata"]["uid"]
-
-    cluster.scale("database", 0)
-    cluster.until("not ready without it", lambda: not ready(cluster, "shop"))
-    cluster.until("out of its Service", lambda: not endpoints(cluster, "shop"))
-    # Longer than the liveness probe needs to restart a container: period times threshold.
-    cluster.holds("not ready without it", lambda: not ready(cluster, "shop"), 45)
-
-    cluster.scale("database", 1)
-    cluster.until("ready when it is back", lambda: ready(cluster, "shop"))
-    cluster.until("back in its Service", lambda: endpoints(cluster, "shop"))
-    assert restarts(cluster, "shop") == 0
-    assert cluster.pod("shop")["metadata"]["uid"] == first
+    expect_readiness_to_follow(cluster, "shop", "database")
 
 
 def test_the_gate_holds_the_app_and_its_own_init_container_back(
@@ -97,17 +84,19 @@ def test_the_gate_holds_the_app_and_its_own_init_container_back(
     start(cluster, tmp_path, shop, hosts=("database",))
     cluster.until(
         "the gate runs",
-        lambda: "running" in status_of(cluster.pod("shop"), "pingstate").get("state", {}),
+        lambda: "running" in find_status(cluster.pod("shop"), "pingstate").get("state", {}),
     )
 
     def waits() -> bool:
         pod = cluster.pod("shop")
-        return all("waiting" in status_of(pod, one).get("state", {}) for one in ("migrate", "app"))
+        return all(
+            "waiting" in find_status(pod, one).get("state", {}) for one in ("migrate", "app")
+        )
 
     cluster.holds("the app and its init container wait", waits, 15)
     cluster.scale("database", 1)
     cluster.until("the app runs", lambda: ready(cluster, "shop"))
-    assert status_of(cluster.pod("shop"), "migrate")["state"]["terminated"]["exitCode"] == 0
+    assert find_status(cluster.pod("shop"), "migrate")["state"]["terminated"]["exitCode"] == 0
     assert restarts(cluster, "shop") == 0
 
     # From now on the target's state is the app's own business.
@@ -150,7 +139,7 @@ def test_a_secret_that_comes_later_is_what_the_target_asked_for(
     start(cluster, tmp_path, shop, hosts=("orders",))
     cluster.until(
         "the sidecar runs without a Secret",
-        lambda: status_of(cluster.pod("shop"), "pingstate").get("started"),
+        lambda: find_status(cluster.pod("shop"), "pingstate").get("started"),
     )
     cluster.holds("refused by the target", lambda: not ready(cluster, "shop"), 10)
     secret = {
@@ -168,14 +157,14 @@ def test_a_missing_address_is_told_by_the_pod(cluster: Namespace, tmp_path: Path
     start(cluster, tmp_path, app("shop", "readiness"), hosts=())
 
     def told() -> str:
-        status = status_of(cluster.pod("shop"), "pingstate")
+        status = find_status(cluster.pod("shop"), "pingstate")
         ended = [status.get(when, {}).get("terminated", {}) for when in ("state", "lastState")]
         return next((one["message"] for one in ended if one.get("message")), "")
 
     message = cluster.until("the sidecar has ended with a message", told)
     (line,) = message.splitlines()
     assert line.startswith("pingstate: PINGSTATE_ADDRESS: ")
-    assert "waiting" in status_of(cluster.pod("shop"), "app")["state"]
+    assert "waiting" in find_status(cluster.pod("shop"), "app")["state"]
 
 
 @pytest.mark.parametrize("mode", ["readiness", "start-gate"])

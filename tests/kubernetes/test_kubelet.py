@@ -24,7 +24,7 @@ from tests.kubernetes.manifests import (
     put_sidecars,
     render,
 )
-from tests.kubernetes.workloads import PINGSTATE
+from tests.kubernetes.workloads import PINGSTATE, STUCK_PROBE
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kubelet, pytest.mark.timeout(900)]
@@ -286,24 +286,13 @@ def test_an_app_without_an_address_says_so_in_its_status(kubelet: Kubelet, tmp_p
     )
 
 
-STUCK = """
-import threading
-
-class Stuck:
-    name = "stuck"
-    timeout = 1.0
-    def check(self):
-        threading.Event().wait()
-"""
-
-
 @pytest.fixture
 def probes() -> Iterator[Path]:
     """A folder that the container's user may read, as no folder of pytest's is."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        (folder / "stuck.py").write_text(STUCK)
+        (folder / "stuck.py").write_text(STUCK_PROBE)
         yield folder
 
 

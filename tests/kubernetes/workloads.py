@@ -46,6 +46,19 @@ http {
 }
 """
 
+# A probe whose check never returns.
+STUCK_PROBE = """
+import threading
+
+
+class Stuck:
+    name = "stuck"
+    timeout = 1.0
+
+    def check(self):
+        threading.Event().wait()
+"""
+
 
 def rendered(folder: str) -> list[Object]:
     objects = render(folder)
@@ -113,7 +126,7 @@ def prepare(cluster: Namespace, objects: list[Object], *hosts: str, **settings: 
                 container["env"] = [*container.get("env", []), *variables]
 
 
-def status_of(pod: Object, container: str) -> Object:
+def find_status(pod: Object, container: str) -> Object:
     status = pod["status"]
     every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     return next((one for one in every if one["name"] == container), {})
@@ -146,3 +159,22 @@ def endpoints(cluster: Namespace, service: str) -> list[str]:
         if endpoint.get("conditions", {}).get("ready")
         for address in endpoint["addresses"]
     ]
+
+
+def expect_readiness_to_follow(cluster: Namespace, app: str, target_name: str) -> None:
+    """Stop and start the target: the app's Pod is Ready only while it is up, and never restarted."""
+    cluster.until("ready with its target", lambda: ready(cluster, app))
+    first = cluster.pod(app)["metadata"]["uid"]
+
+    cluster.scale(target_name, 0)
+    cluster.until("not ready without it", lambda: not ready(cluster, app))
+    cluster.until("out of its Service", lambda: not endpoints(cluster, app))
+    # Longer than the liveness probe needs to restart a container: period times threshold.
+    cluster.holds("not ready without it", lambda: not ready(cluster, app), 45)
+    assert restarts(cluster, app) == 0
+
+    cluster.scale(target_name, 1)
+    cluster.until("ready when it is back", lambda: ready(cluster, app))
+    cluster.until("back in its Service", lambda: endpoints(cluster, app))
+    assert restarts(cluster, app) == 0
+    assert cluster.pod(app)["metadata"]["uid"] == first
