@@ -106,9 +106,9 @@ def test_down_leaves_nothing_behind(compose: DockerCompose) -> None:
     assert compose.get_containers(include_all=True) == []
 
 
-def test_every_image_and_the_port_can_be_overridden(compose: DockerCompose) -> None:
+def test_every_image_and_the_port_can_be_overridden(compose: DockerCompose, image: str) -> None:
     config = compose.get_config()
     images = {name: service["image"] for name, service in config["services"].items()}
-    assert images["pingstate"] == "pingstate:0.1.0"
+    assert images["pingstate"] == image
     assert images["target"] == images["app"]
     assert str(config["services"]["pingstate"]["ports"][0]["published"]) == "0"
