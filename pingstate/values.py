@@ -48,8 +48,8 @@ def normalize_host(host: str, name: str = "host") -> str:
 
 def normalize_address(address: str, name: str = "address") -> str:
     """A host as `normalize_host` returns it, or `unix:/path`."""
-    if isinstance(address, str) and address.startswith("unix:"):
-        path = _utf8(address.removeprefix("unix:"))
+    if isinstance(address, str) and (socket_path := unix_path(address)) is not None:
+        path = _utf8(socket_path)
         if path is None or path[:1] != b"/" or b"\0" in path or len(path) > _MAX_UNIX_PATH:
             raise InvalidValueError(
                 name, address, f"unix: and an absolute path of at most {_MAX_UNIX_PATH} bytes"
@@ -60,6 +60,11 @@ def normalize_address(address: str, name: str = "address") -> str:
         expected = "a host name, an IP address or unix:/path, without scheme, port or path"
         raise InvalidValueError(name, address, expected)
     return found
+
+
+def unix_path(address: str) -> str | None:
+    """The path of an address that is `unix:/path`; None for a host."""
+    return address.removeprefix("unix:") if address.startswith("unix:") else None
 
 
 def _ascii_host(text: str) -> str | None:
@@ -89,7 +94,7 @@ def _idna(host: str) -> str:
 
 def authority(address: str, port: int, default: int | None = None) -> str:
     """`host:port` as a URL spells it, without a port that is the scheme's default."""
-    if address.startswith("unix:"):
+    if unix_path(address) is not None:
         return address
     host = f"[{address}]" if ":" in address else address
     return host if port == default else f"{host}:{port}"
@@ -103,7 +108,7 @@ def validate_ip_version(
         return None
     if not isinstance(version, int) or version not in (4, 6):
         raise InvalidValueError(name, version, "4 or 6")
-    if address.startswith("unix:") or _literal_ip_version(address) not in (None, version):
+    if unix_path(address) is not None or _literal_ip_version(address) not in (None, version):
         raise InvalidValueError(name, version, f"the IP version of {address}")
     return version
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.resolver import resolve
+from pingstate.values import unix_path
 
 _PIECE = 16384  # bytes
 
@@ -139,8 +140,9 @@ def connect(
     (socket.gaierror, TimeoutError among them): of several addresses' errors the one that says most
     about the target.
     """
-    if address.startswith("unix:"):
-        targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address[5:])]
+    path = unix_path(address)
+    if path is not None:
+        targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
     else:
         targets = resolve(address, port, deadline, ip_version)
     deadline.start_phase("connect")

@@ -19,7 +19,7 @@ from pingstate.net.errors import CheckFailedError
 from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_errors import describe_tls_error
-from pingstate.values import InvalidValueError, normalize_file, normalize_host
+from pingstate.values import InvalidValueError, normalize_file, normalize_host, unix_path
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class ClientTLS:
         self._client = (client_cert, client_key)
         self._alpn = list(alpn)
         if server_name is None:
-            server_name = "localhost" if address.startswith("unix:") else address
+            server_name = address if unix_path(address) is None else "localhost"
         self._name = normalize_host(server_name, "server_name")
         self._files = [path for path in (self._ca_file, client_cert, client_key) if path]
         self._lock = threading.Lock()

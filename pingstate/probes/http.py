@@ -39,6 +39,7 @@ from pingstate.values import (
     authority,
     normalize_address,
     normalize_host,
+    unix_path,
     validate_body,
     validate_ip_version,
     validate_max_body_bytes,
@@ -127,13 +128,13 @@ class HTTPProbe:
         self._hop = Hop(request, url, self.address, self.port, None, self._ip_version, content)
         self._redirects = Redirects(self._hop, server_name)
         self._secrets = secret_variants(split_secrets(fields, basic_auth, url.target, content))
-        colon = ":" if self.address.startswith("unix:") else ""
+        colon = "" if unix_path(self.address) is None else ":"
         shown = url.target.partition("?")[0]
         self.name = f"{scheme}://{authority(self.address, self.port)}{colon}{shown}"
 
     def _create_url(self, scheme: str, path: str) -> URL:
         target = encode_target(validate_path(path))
-        if self.address.startswith("unix:"):
+        if unix_path(self.address) is not None:
             return URL(scheme, "localhost", DEFAULT_PORTS[scheme], target)
         return URL(scheme, self.address, self.port, target)
 

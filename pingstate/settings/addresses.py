@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pingstate.net.urls import DEFAULT_PORTS
 from pingstate.settings.setting import PREFIX
 from pingstate.text import one_line
-from pingstate.values import PROTOCOLS, normalize_host
+from pingstate.values import PROTOCOLS, normalize_host, unix_path
 
 # Schemes that are TLS from the first byte, and their ports.
 _TLS_PORTS = {
@@ -25,7 +25,7 @@ _TLS_PORTS = {
 
 def suggest_settings(text: str) -> str:
     """The settings that say what a URL, or `host:port/path`, says; empty for neither."""
-    if text.startswith("unix:") or re.search(r"[\x00-\x20\x7f]", text):
+    if unix_path(text) is not None or re.search(r"[\x00-\x20\x7f]", text):
         return ""
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
