@@ -60,9 +60,7 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
     if text.startswith("not:"):
         inner = text.removeprefix("not:")
         if inner.startswith("not:"):
-            raise ValueError(
-                f"{text!r} turns a check round twice; expected not: once or not at all"
-            )
+            raise ValueError(f"{text!r} negates a check twice; expected not: once or not at all")
         return parse_check(protocol, inner, timeout).negate(text)
     words = (_TCP if protocol in ("tcp", "tls") else _HTTP) | _CALL
     word, colon, rest = text.partition(":")

@@ -88,7 +88,7 @@ class HeadCondition:
     statuses: frozenset[int] | None = None
 
     def negate(self, check: str) -> HeadCondition:
-        """The same, turned round."""
+        """The same condition, negated."""
         return replace(self, evaluate=lambda head: self.evaluate(head).negate(check))
 
 
@@ -109,7 +109,7 @@ class ContentCondition:
     negated: bool = False
 
     def negate(self, check: str) -> ContentCondition:
-        """The same, turned round."""
+        """The same condition, negated."""
 
         def start() -> Evaluate:
             evaluate = self.start()
@@ -131,7 +131,7 @@ class CallCondition:
     negated_as: str | None = None
 
     def negate(self, check: str) -> CallCondition:
-        """The same, turned round."""
+        """The same condition, negated."""
         return replace(self, negated_as=check)
 
     def evaluate(self, subject: Any) -> Outcome:

@@ -200,7 +200,7 @@ class Settings:
         "`json_matches:/pointer=REGEX`, `header:Name` or `header:Name=value`, "
         "`header_matches:Name=REGEX`; tcp/tls: `banner_contains:SSH-`, "
         "`banner_matches:REGEX`, `open:SECONDS`; any: `call:module:function`; `not:` before "
-        "a check turns it round",
+        "a check negates it",
         default_text='none ("connect ok" or "any 2xx")',
         repeatable=True,
     )

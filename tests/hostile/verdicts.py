@@ -1,4 +1,4 @@
-"""Checks that are turned round, compare, search or wait, against targets that make that hard."""
+"""Checks that are negated, compare, search or wait, against targets that make that hard."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ DOCUMENT = {
         ("json_matches:/n=^null$", True),
         ("json_matches:/none=.*", False),
         ("json_matches:/René=^é$", True),
-        # turned round
+        # negated
         ("not:json:/none", True),
         ("not:json:/no", False),
         ("not:json:/s=down", True),
