@@ -234,8 +234,8 @@ class _Adapter(HTTPAdapter):
 def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer]:
     """One request over a new connection, and its answer with the body still unread.
 
-    Afterwards the rest of a small answer is read. Raises OSError and ValueError, and
-    CheckFailedError for what is no HTTP, also where the body is read.
+    Afterwards the rest of a small answer is read. Raises OSError, and CheckFailedError for what is
+    no HTTP, also where the body is read.
     """
     attempt.forget_answer()
     deadline = attempt.deadline

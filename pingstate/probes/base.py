@@ -124,7 +124,7 @@ def run_check(
         outcome = run(attempt)
         if not outcome.ok:
             phase = deadline.phase
-    except (CheckFailedError, OSError, ValueError, RecursionError, MemoryError) as exc:
+    except (CheckFailedError, OSError, RecursionError, MemoryError) as exc:
         outcome, phase = Outcome(ok=False, seen=describe_failure(exc)), deadline.phase
     ok, detail = outcome.ok, outcome.detail
     if not ok:

@@ -52,7 +52,6 @@ def test_trace_is_made_of_what_the_attempt_saw():
     [
         (CheckFailedError("no answer"), "send: no answer"),
         (ConnectionRefusedError(111, "Connection refused"), "send: connection refused"),
-        (ValueError("odd"), "send: odd"),
     ],
 )
 def test_failure_names_the_phase_it_came_in(error, detail):
@@ -62,6 +61,17 @@ def test_failure_names_the_phase_it_came_in(error, detail):
 
     result = check(run)
     assert (result.ok, result.phase, result.detail) == (False, "send", detail)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), KeyError("odd"), TypeError("odd"), UnicodeError("odd")]
+)
+def test_error_of_our_own_is_no_verdict(error):
+    def run(_):
+        raise error
+
+    with pytest.raises(type(error), match="odd"):
+        check(run)
 
 
 def test_secrets_are_redacted_however_they_are_spelled():
