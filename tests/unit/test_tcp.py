@@ -181,3 +181,11 @@ def test_what_a_connect_finds_said_is_read_before_the_end(monkeypatch):
 
     result, seen = tcp_end(talk, monkeypatch, check=lambda _: accepted.wait(TIMEOUT))
     assert (result.ok, seen) == (True, [b""])
+
+
+def test_no_write_waits_for_an_earlier_one_to_be_acknowledged():
+    def judge(sock):
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+    with talker(answer_ok) as (host, port):
+        assert probe("tcp", host, port, timeout=5, check=judge).check().ok
