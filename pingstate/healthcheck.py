@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from pingstate.settings import ConfigurationError, load_settings
+from pingstate.values import literal_ip_version
 
 # The variables that tell where to ask, and their defaults, as a test holds them to be.
 PLAIN = {
@@ -87,10 +88,11 @@ def _ask(host: str, port: int, path: str) -> tuple[int, str]:
 
 
 def _connect(host: str, port: int) -> socket.socket:
-    if not (":" in host or host.replace(".", "").isdigit()):
+    version = literal_ip_version(host)
+    if version is None:
         return socket.create_connection((host, port), _TIMEOUT)
     # create_connection() looks its host up even where it is a number, for which it loads IDNA.
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
     try:
         sock.settimeout(_TIMEOUT)
         sock.connect((host, port))

@@ -108,12 +108,12 @@ def validate_ip_version(
         return None
     if not isinstance(version, int) or version not in (4, 6):
         raise InvalidValueError(name, version, "4 or 6")
-    if unix_path(address) is not None or _literal_ip_version(address) not in (None, version):
+    if unix_path(address) is not None or literal_ip_version(address) not in (None, version):
         raise InvalidValueError(name, version, f"the IP version of {address}")
     return version
 
 
-def _literal_ip_version(address: str) -> int | None:
+def literal_ip_version(address: str) -> int | None:
     """The version of an IP address, in every spelling that a connect takes; None for a name."""
     if ":" in address:
         return 6

@@ -19,12 +19,7 @@ from pingstate.monitor.schedule import Schedule
 from pingstate.monitor.stats import Stats
 from pingstate.probes.base import Probe, ProbeResult
 from pingstate.text import one_line
-from pingstate.values import (
-    InvalidValueError,
-    validate_fraction,
-    validate_interval,
-    validate_milliseconds,
-)
+from pingstate.values import validate_fraction, validate_interval, validate_milliseconds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,8 +87,6 @@ class Monitor:
         self._last_time: float | None = None
         self._started_at = now()
         self._started_time = time.time()
-        if on_transition is not None and not callable(on_transition):
-            raise InvalidValueError("on_transition", on_transition, "a callable")
         self._callback = on_transition
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()

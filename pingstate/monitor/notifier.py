@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pingstate.probes.base import ProbeResult
 from pingstate.text import describe_exception
+from pingstate.values import InvalidValueError
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +23,12 @@ class Notifier:
     """Calls `callback` with each transition, in order, on a daemon thread of its own.
 
     The thread lives while there is something to tell. Thread-safe; `notify()` does not block, and
-    nothing that the callback raises gets out.
+    nothing that the callback raises gets out. Raises ValueError for what can't be called.
     """
 
     def __init__(self, callback: TransitionCallback) -> None:
+        if not callable(callback):
+            raise InvalidValueError("on_transition", callback, "a callable")
         self._callback = callback
         self._lock = threading.Lock()
         self._pending: deque[tuple[str, str, ProbeResult]] = deque()

@@ -10,6 +10,7 @@ from email.utils import mktime_tz, parsedate_tz
 from itertools import islice
 
 from pingstate.net.urls import URL
+from pingstate.values import literal_ip_version
 
 MAX_COOKIES = 50
 MAX_BYTES = 4096  # of one cookie's name and value, and of its attributes as well
@@ -90,7 +91,7 @@ def _parse(url: URL, line: str) -> tuple[_Cookie | None, bool]:
         attributes[key.strip(" \t").lower()] = given.strip(" \t")
     domain = attributes.get("domain", "").removeprefix(".").lower()
     # Nothing is above an IP address (RFC 6265, 5.1.3).
-    above = url.host.endswith(f".{domain}") and not _is_ip_address(url.host)
+    above = url.host.endswith(f".{domain}") and literal_ip_version(url.host) is None
     if domain and domain != url.host and not above:
         return None, False
     path = attributes.get("path", "")
@@ -98,10 +99,6 @@ def _parse(url: URL, line: str) -> tuple[_Cookie | None, bool]:
         path = url.target.partition("?")[0].rpartition("/")[0] or "/"
     cookie = _Cookie(name, value, url.host, domain == url.host, path, "secure" in attributes)
     return cookie, _expired(attributes)
-
-
-def _is_ip_address(host: str) -> bool:
-    return ":" in host or host.rpartition(".")[2].isdecimal()
 
 
 def _expired(attributes: dict[str, str]) -> bool:
