@@ -56,7 +56,7 @@ def test_foreign_variable_changes_nothing_and_is_warned_of_once(sidecar, target,
     assert one.get("/healthz") == (200, "up")
     assert one.get("/app/healthz")[0] == 404
     assert "probe_success 1.0" in one.get("/metrics")[1]
-    assert f"API on http://127.0.0.1:{one.port}" in one.output
+    wait_until(lambda: f"API on http://127.0.0.1:{one.port}" in one.output)
     with pytest.raises(OSError):  # noqa: PT011  # nobody listens there
         socket.create_connection(("127.0.0.1", other), 5)
     assert len(one.workers()) == 1
@@ -94,7 +94,7 @@ def test_number_of_workers_is_obeyed(sidecar, target):
     one = sidecar("--port", str(target.port), WEB_CONCURRENCY="2")
     one.wait_for_state("up")
     wait_until(lambda: len(one.workers()) == 2)
-    assert "; 2 workers, each with a verdict of its own" in one.output
+    wait_until(lambda: "; 2 workers, each with a verdict of its own" in one.output)
 
 
 def test_gunicorn_that_the_user_starts_is_the_users_and_the_line_is_true(sidecar, target):

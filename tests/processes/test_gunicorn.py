@@ -281,7 +281,7 @@ def test_probe_of_the_users_is_made_in_the_worker_that_runs_it(sidecar, tmp_path
     )
     one = sidecar(PYTHONPATH=str(tmp_path), PINGSTATE_PROBE="beating:Beating")
     one.wait_for_state("up")
-    assert "unknown -> up: alive" in one.output
+    wait_until(lambda: "unknown -> up: alive" in one.output, what="the log tells it")
 
 
 def test_probe_that_kills_its_worker_does_not_keep_the_last_verdict_alive(sidecar, tmp_path):
