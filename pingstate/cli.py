@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             _command(_run)(given, prog_name="pingstate")
     except ConfigurationError as exc:
-        for problem in exc.problems:
-            print(f"pingstate: {problem}", file=sys.stderr)
+        exc.report()
         raise SystemExit(2) from None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from pingstate import lazy_imports, stand_ins
 from pingstate.output import protect_standard_streams
 from pingstate.queued_output import create_queued_output
@@ -28,8 +26,7 @@ def _read_settings() -> Settings:
 try:
     _settings = _read_settings()
 except ConfigurationError as exc:
-    for _problem in exc.problems:
-        print(f"pingstate: {_problem}", file=sys.stderr)
+    exc.report()
     raise SystemExit(2) from None
 
 wsgi_app = "pingstate:create_app()"

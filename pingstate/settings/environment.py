@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ class ConfigurationError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+    def report(self) -> None:
+        """Print the problems to stderr, a line each."""
+        for problem in self.problems:
+            print(f"pingstate: {problem}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

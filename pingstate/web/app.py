@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -41,8 +40,7 @@ def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -
     except ConfigurationError as exc:
         if gunicorn_role() is None and "FLASK_RUN_FROM_CLI" not in os.environ:
             raise
-        for problem in exc.problems:
-            print(f"pingstate: {problem}", file=sys.stderr)
+        exc.report()
         # A worker that ends with any other code is started again and again.
         raise SystemExit(_GUNICORN_BOOT_ERROR if gunicorn_role() == "worker" else 2) from None
 
