@@ -241,9 +241,9 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
     deadline = attempt.deadline
     open_socket = partial(connect, hop.address, hop.port, ip_version=hop.ip_version)
     sock = open_socket(deadline)
+    stream: DeadlineSocket | TLSStream = sock
     try:
         attempt.ip_protocol = ip_protocol(sock)
-        stream: DeadlineSocket | TLSStream = sock
         if hop.url.scheme == "https":
             stream = tls.handshake(
                 sock, attempt, reconnect=open_socket, server_name=hop.server_name
@@ -256,10 +256,15 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
         adapter = _Adapter(_Pool(connection), hop.url.target)
         with closing(cast("Answer", adapter.send(hop.request))) as answer:
             yield answer
-            _end_orderly(answer, stream, deadline)
+            _read_rest(answer, deadline)
     except (requests.RequestException, HTTPError, http.client.HTTPException) as exc:
         raise CheckFailedError(_describe(exc)) from exc
     finally:
+        with deadline.shorten(MAX_REST_SECONDS):
+            if isinstance(stream, TLSStream):
+                stream.say_goodbye()
+            else:
+                stream.end_orderly(wait=False)
         # Whoever still refers to the socket, its descriptor goes now.
         descriptor = sock.detach()
         if descriptor >= 0:
@@ -290,10 +295,8 @@ def read_beginning(answer: Answer, deadline: Deadline) -> bytes:
     return body
 
 
-def _end_orderly(answer: Answer, stream: DeadlineSocket | TLSStream, deadline: Deadline) -> None:
+def _read_rest(answer: Answer, deadline: Deadline) -> None:
     with suppress(OSError, CheckFailedError), deadline.shorten(MAX_REST_SECONDS):
         deadline.limit_bytes(MAX_REST_BYTES)
         if answer.length_remaining is None or answer.length_remaining <= MAX_REST_BYTES:
             answer.drain_conn()
-        if isinstance(stream, TLSStream):
-            stream.say_goodbye()

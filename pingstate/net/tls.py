@@ -221,6 +221,8 @@ class TLSStream:
         afterwards.
         """
         with suppress(OSError):
+            # A few bytes, for which there is room, also when the time is over.
+            self._sock.settimeout(0)
             with suppress(ssl.SSLError):  # it waits for the answer, or finds data before it
                 self._tls.unwrap()
             self._flush()

@@ -93,8 +93,41 @@ def test_body_of_a_gzip_answer_has_an_orderly_end():
     assert ends(sized(packed, head), check="body_contains:xxx") == [b""] * 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        sized(b"x" * 12_000, OK + b"Content-Encoding: gzip\r\n"),
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + b"x" * 12_000,
+        OK + b"Content-Length: x\r\n\r\n" + b"x" * 12_000,
+        b"SSH-2.0-x\r\n" + b"x" * 12_000,
+    ],
+)
+def test_answer_that_can_not_be_read_has_an_orderly_end(answer):
+    assert ends(answer, check="body_matches:never") == [b""] * 3
+
+
 @pytest.mark.usefixtures("patient")
-def test_end_over_tls_is_announced(authority):
+@pytest.mark.parametrize("check", [None, "body_contains:never"])
+def test_end_over_tls_is_announced(authority, check):
+    assert tls_ends(authority, sized(b"x" * 20_000), check=check) == [b""] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"),
+    [
+        (OK + b"Content-Length: x\r\n\r\n", {}),
+        # They never end.
+        (OK + b"\r\n", {}),
+        (OK + b"\r\n", {"check": "body_contains:never", "timeout": 0.5}),
+        (b"", {"timeout": 0.5}),
+    ],
+)
+def test_end_over_tls_is_announced_whatever_came(authority, answer, options):
+    assert tls_ends(authority, answer, **options) == [b""] * 3
+
+
+def tls_ends(authority, answer, **options):
+    """How the target sees TLS end, after three checks."""
     ca, path = authority
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
@@ -103,7 +136,7 @@ def test_end_over_tls_is_announced(authority):
     def talk(raw):
         with context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=False) as sock:
             read_request(sock)
-            sock.sendall(sized(b"x" * 20_000))
+            sock.sendall(answer)
             sock.settimeout(5)
             try:
                 seen.append(sock.recv(1))
@@ -111,9 +144,10 @@ def test_end_over_tls_is_announced(authority):
                 seen.append(type(exc).__name__)
 
     with talker(talk) as (_, port):
-        made = probe("https", "127.0.0.1", port, ca_file=path, timeout=5)
-        assert all(made.check().ok for _ in range(3))
-    assert seen == [b""] * 3
+        made = probe("https", "127.0.0.1", port, **({"ca_file": path, "timeout": 5} | options))
+        for _ in range(3):
+            made.check()
+    return seen
 
 
 SLOW = {
