@@ -49,6 +49,8 @@ from pingstate.values import (
     validate_timeout,
 )
 
+_MAX_SECRET_QUERY = 4096  # characters of a target that a redirect led to
+
 
 class HTTPProbe:
     """Ask one URL with requests and judge the final answer.
@@ -155,6 +157,7 @@ class HTTPProbe:
     def _check(self, attempt: Attempt) -> Outcome:
         attempt.is_http = True
         hop, jar = self._hop, None
+        queries: list[str] = []
         while True:
             with open_response(hop, self._tls, attempt) as answer:
                 if not self._is_redirect(answer):
@@ -165,7 +168,10 @@ class HTTPProbe:
             attempt.redirects += 1
             if jar is not None or "Set-Cookie" in answer.fields:
                 jar = self._redirects.carry_cookies(jar, hop, answer, following)
-                attempt.secrets = jar.values
+            if "?" in following.url.target:
+                # As a signature is, of a file that another server keeps.
+                queries += split_secrets({}, None, following.url.target[:_MAX_SECRET_QUERY], b"")
+            attempt.secrets = [*queries, *(jar.values if jar else ())]
             hop = following
             attempt.hop = hop.url.origin
 

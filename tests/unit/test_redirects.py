@@ -203,6 +203,18 @@ def test_failure_on_a_later_hop_names_it():
         assert result.reason == result.detail
 
 
+def test_query_that_a_redirect_led_to_is_no_part_of_a_detail():
+    def answer(request):
+        if b"?" not in request.split(b"\r\n")[0]:
+            return redirect("/file?sig=s3cr%2Ft-v4lue&key=an0ther")
+        body = b"expired: s3cr/t-v4lue of an0ther, s3cr%2Ft-v4lue"
+        return b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    with answering(answer) as (port, *_):
+        detail = http(port).check().detail
+    assert detail.endswith("HTTP 403, expected a 2xx: 'expired: *** of ***, ***'")
+
+
 def test_failing_answer_of_a_later_hop_names_it():
     with answering(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n") as (other, _):
         for place in (f"http://localhost:{other}/", f"//LOCALHOST:{other}"):
