@@ -19,7 +19,8 @@ TITLES = {
 
 # By the beginning of a row's name: the unit, and how many decimals.
 UNITS = {
-    "memory of a Monitor": ("kB", 0),
+    "memory of each of": ("kB", 0),
+    "check late": ("ms", 1),
     "memory": ("MB", 1),
     "image": ("MB", 1),
     "start": ("ms", 0),
@@ -36,7 +37,6 @@ UNITS = {
     "/status p99": ("ms", 1),
     "/": ("a second", 0),
     "latency error": ("ms", 2),
-    "a Monitor's check late": ("ms", 1),
 }
 
 # What is held against what, and whether less is better.

@@ -23,8 +23,10 @@ def raw(protocol: str, port: int) -> Callable[[], bool]:
             if protocol == "tcp":
                 return True
             sock = plain
-            if protocol == "https":
+            if protocol in ("tls", "https"):
                 sock = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            if protocol == "tls":
+                return True
             sock.sendall(REQUEST)
             data = b""
             while chunk := sock.recv(65536):

@@ -73,11 +73,12 @@ def life(
 
 def checks(*, count: int = 1000) -> Figures:
     """CPU time of a check, in a process that does nothing else."""
-    for protocol in PROTOCOLS:
-        many = count // 4 if protocol == "https" else count
+    for protocol in (*PROTOCOLS, "tls"):
+        many = count // 4 if protocol in ("tls", "https") else count
         with target(protocol) as (port, _):
-            for name in BOTH:
+            for name in (PINGSTATE,) if protocol == "tls" else BOTH:
                 yield f"check {protocol}", name, script("checks.py", name, protocol, port, many)[0]
+            # The original has no check of TLS alone.
             raw = script("checks.py", ORIGINAL, protocol, port, many, "raw")
             yield f"check {protocol}", RAW, raw[0]
 
@@ -186,13 +187,14 @@ def latency(*, seconds: float = 1.5, delay: float = 0.02) -> Figures:
                     yield f"latency error, {row}", name, values[len(values) // 2]
 
 
-def monitors(*, count: int = 1000, seconds: float = 3.0) -> Figures:
-    """What each of 1,000 Monitors in one process adds, and how late their checks come."""
+def monitors(*, counts: tuple[int, ...] = (10, 100, 1000), seconds: float = 3.0) -> Figures:
+    """What each of so many Monitors in one process adds, and how late their checks come."""
     with target("tcp") as (port, _):
-        for name in BOTH:
-            memory, late = script("monitors.py", name, port, count, seconds)
-            yield "memory of a Monitor", name, memory
-            yield "a Monitor's check late, p99", name, late
+        for count in counts:
+            for name in BOTH:
+                memory, late = script("monitors.py", name, port, count, seconds)
+                yield f"memory of each of {count} Monitors", name, memory
+                yield f"check late, p99 of {count} Monitors", name, late
 
 
 def everything() -> Figures:

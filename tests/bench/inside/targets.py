@@ -1,6 +1,6 @@
 """A target in a process of its own: `targets.py PROTOCOL [SECONDS]` prints the port it listens on.
 
-PROTOCOL is tcp, http or https; an HTTP answer comes after so many seconds. https has the key and
+PROTOCOL is tcp, tls, http or https; an HTTP answer comes after so many seconds. TLS has the key and
 certificate of /tls. Stops at the end of its standard input.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     protocol, delay = sys.argv[1], float(sys.argv[2]) if sys.argv[2:] else 0.0
     server = socket.create_server(("127.0.0.1", 0), backlog=1024)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if protocol == "https":
+    if protocol in ("tls", "https"):
         context.load_cert_chain("/tls/server.pem")
     print(server.getsockname()[1], flush=True)
     selector = selectors.DefaultSelector()
@@ -53,7 +53,7 @@ def main() -> None:
             if protocol == "tcp":
                 sock.close()
                 continue
-            if protocol == "https":
+            if protocol in ("tls", "https"):
                 sock.settimeout(5)
                 try:
                     sock = context.wrap_socket(sock, server_side=True)
