@@ -282,7 +282,7 @@ def test_hostile_text_of_a_probe_is_text():
     assert [a for tag, a in document.tags if tag == "script"] == [
         {"type": "module", "src": "static/page.js"}
     ]
-    assert "check: </title><script>alert(1)</script>" in document.text
+    assert "</title><script>alert(1)</script>" in document.text
     # In a title no element keeps what turns the text to the target's own words.
     title = "".join(document.words).strip().split("\n")[0]
     assert title.startswith("down · </title><script>alert(1)</script>")
