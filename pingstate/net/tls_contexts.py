@@ -201,7 +201,9 @@ def load_client_certificate(
 
 def _describe_file_error(exc: Exception) -> str:
     if isinstance(exc, ssl.SSLError):
-        return describe_tls_error(exc)
+        said = describe_tls_error(exc)
+        # All that OpenSSL says of what it looked for in vain, or could not read.
+        return "a part is missing, cut off or encrypted" if said == "pem lib" else said
     return str(getattr(exc, "strerror", None) or exc).lower()
 
 

@@ -262,9 +262,15 @@ def test_files_that_are_none_are_errors_at_once_in_words(tmp_path, authority):
     for options, expected in (
         ({"ca_file": garbage}, "ca_file: .* is not a PEM file of certificates"),
         ({"ca_file": "/nonexistent"}, "ca_file: .* \\(no such file or directory\\)"),
-        ({"client_cert": without_key}, "client_cert: .* with a matching unencrypted key"),
+        (
+            {"client_cert": without_key},
+            "unencrypted key \\(a part is missing, cut off or encrypted\\)",
+        ),
         ({"client_cert": without_key, "client_key": other_key}, "\\(key values mismatch\\)"),
-        ({"client_cert": without_key, "client_key": locked}, "with a matching unencrypted key"),
+        (
+            {"client_cert": without_key, "client_key": locked},
+            "\\(a part is missing, cut off or encrypted\\)",
+        ),
         ({"client_cert": "/nonexistent"}, "client_cert: .* \\(no such file or directory\\)"),
     ):
         with pytest.raises(InvalidValueError, match=expected) as caught:
