@@ -49,6 +49,18 @@ class Hop(NamedTuple):
     body: bytes = b""
 
 
+class _ReadAhead(NamedTuple):
+    """A stream that is read 8 KiB ahead: what comes with a head counts as head.
+
+    Python's own buffer has grown to 128 KiB with 3.14, which is more than a head may have.
+    """
+
+    stream: Any
+
+    def makefile(self, mode: str) -> Any:
+        return self.stream.makefile(mode, buffering=8192)
+
+
 class _Response(http.client.HTTPResponse):
     """http.client's answer, whose body it reads, with a head that is read by RFC 9112.
 
@@ -61,7 +73,7 @@ class _Response(http.client.HTTPResponse):
     codings = ""  # of the content and of its transfer, that are left to be decoded
 
     def __init__(self, stream: Any, method: str) -> None:
-        super().__init__(stream, method=method)
+        super().__init__(_ReadAhead(stream), method=method)  # type: ignore[arg-type]  # all it needs
         self._bodiless = method == "HEAD"
 
     def begin(self, **_: Any) -> None:

@@ -98,5 +98,23 @@ def _in_a_container(version: str) -> int:
     listed = output("git", "-C", ROOT, "ls-files", "-z") or ""
     tops = {name.partition("/")[0] for name in listed.split("\0") if name}
     mounts = [part for top in sorted(tops) for part in ("-v", f"{ROOT / top}:/source/{top}:ro")]
-    command = ("docker", "run", "--rm", *given, *mounts, image, "/bin/sh", "-c", script)
+    # Tests of networks without IPv6 or a name server make namespaces of their own.
+    namespaces = (
+        *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
+        *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+        *("--security-opt", "systempaths=unconfined"),
+        *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0"),
+    )
+    command = (
+        "docker",
+        "run",
+        "--rm",
+        *namespaces,
+        *given,
+        *mounts,
+        image,
+        "/bin/sh",
+        "-c",
+        script,
+    )
     return subprocess.run(command, check=False).returncode

@@ -334,3 +334,19 @@ def test_lines_of_chunks_may_end_without_a_return(end):
         sock.sendall(answer)
 
     assert check(talk, check="body_matches:^pong0123456789$").ok
+
+
+@pytest.mark.parametrize("cap", [1000, 65536])
+def test_body_that_comes_with_the_head_is_none_of_it_however_much_python_buffers(monkeypatch, cap):
+    monkeypatch.setattr("io.DEFAULT_BUFFER_SIZE", 1 << 20)
+    sizes = []
+
+    def talk(sock):
+        # All of it is there before the head is read.
+        sock.sendall(sized(b"x" * 300_000))
+        read_request(sock)
+
+    for _ in range(5):
+        result = check(talk, check=lambda r: sizes.append(len(r.body)) or True, max_body_bytes=cap)
+        assert result.ok, result.detail
+    assert sizes == [cap] * 5

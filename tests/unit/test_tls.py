@@ -233,7 +233,7 @@ def test_a_missing_client_certificate_is_told_to_who_only_writes():
     context = tls_context(CA.issue_cert("localhost"), CA)
     with stream_to(hold, context) as stream, pytest.raises(ssl.SSLError) as caught:
         # Until the reset has come, which is all that a write alone would tell of.
-        stream.makefile("wb").writelines([bytes(16384)] * 10_000)
+        stream.makefile("wb", buffering=0).writelines([bytes(16384)] * 10_000)
     assert "'certificate required'" in describe_failure(caught.value)
 
 
