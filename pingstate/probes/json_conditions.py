@@ -7,6 +7,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from pingstate.probes.conditions import ContentCondition, Outcome
@@ -19,6 +20,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_MAX_DEPTH = 500
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 _SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=|[\u2248\u2260\u2264\u2265]")
 # What is meant by what looks like an operator and is none.
 _MEANT = {
@@ -107,11 +111,8 @@ def create_json_condition(
         if content.cut:
             seen = f"the body was cut: no whole JSON in {content.extent}"
             return Outcome(ok=False, seen=seen, undecided=True)
-        # An object takes some 200 bytes of memory: one in 8 bytes makes 25 times the body of it.
-        if content.text.count("{") * 8 > max(len(content.data), 65536):
-            return Outcome(
-                ok=False, seen="too many nested objects in the JSON body", undecided=True
-            )
+        if excess := _find_excess(content):
+            return Outcome(ok=False, seen=excess, undecided=True)
         try:
             # Once for all conditions of a check.
             content.parsed = content.parsed or (json.loads(content.text),)
@@ -125,6 +126,23 @@ def create_json_condition(
         return evaluate_value(found, content.remaining())
 
     return ContentCondition(lambda: evaluate)
+
+
+def _find_excess(content: Content) -> str:
+    """Why the JSON would take many times its size to read (RFC 8259, 9); "" if it would not.
+
+    How deep Python itself goes depends on its version and its stack.
+    """
+    text = content.text
+    objects = text.count("{")
+    # An object takes some 200 bytes of memory: one in 8 bytes makes 25 times the body of it.
+    if objects * 8 > max(len(content.data), 65536):
+        return "too many nested objects in the JSON body"
+    if objects + text.count("[") > _MAX_DEPTH:
+        steps = (_STEPS.get(char, 0) for char in _NO_BRACKET.sub("", text))
+        if max(accumulate(steps), default=0) > _MAX_DEPTH:
+            return "the JSON body is nested too deeply"
+    return ""
 
 
 def _look_up(document: Any, steps: list[str]) -> Any:

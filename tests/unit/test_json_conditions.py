@@ -118,7 +118,6 @@ NO_JSON = [
     b"",
     b"{",
     b"\xff\xfe",
-    b"[" * 60000,
     b"1" * 60000,
     b"<html>",
     b'{"a": 1} x',
@@ -139,6 +138,29 @@ def test_json_of_nothing_but_objects_is_not_read(check):
     outcome = evaluate(check, b"[" + b"{}," * 65536 + b"{}]", limit=300_000)
     assert not outcome.ok
     assert outcome.detail == "too many nested objects in the JSON body"
+
+
+@pytest.mark.parametrize("check", ["json:/0", "not:json:/0"])
+@pytest.mark.parametrize(
+    "body", [b"[" * 60_000, b"[" * 501 + b"]" * 501, b'{"a":' * 501 + b"1" + b"}" * 501]
+)
+def test_json_that_is_nested_too_deeply_is_not_read(check, body):
+    outcome = evaluate(check, body)
+    assert not outcome.ok
+    assert outcome.detail == "the JSON body is nested too deeply"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 500 + b"]" * 500,
+        b"[" + b"[1]," * 5000 + b"[1]]",
+        b'["' + b"[" * 5000 + b'\\\\"]',
+        b'["\\"' + b"{" * 700 + b'"]',
+    ],
+)
+def test_json_of_many_arrays_or_of_text_with_brackets_is_read(body):
+    assert evaluate("json:/0", body).ok
 
 
 @pytest.mark.parametrize("check", ["json:/status=UP", "not:json:/status=DOWN", "json_matches:/status=UP", "json:"])  # fmt: skip
