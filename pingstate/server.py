@@ -154,9 +154,5 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """Stop the Monitor; a check in flight is discarded."""
     monitor = getattr(worker.wsgi, "extensions", {}).get("pingstate")
-    if "gevent.monkey" in sys.modules:
-        # A thread from before its patches can't end without a traceback, nor can what is frozen
-        # be taken down after gevent.
-        gc.unfreeze()
-    elif monitor is not None:
+    if monitor is not None:
         monitor.stop(0)

@@ -9,16 +9,27 @@ import sys
 from pingstate.factory import create_probe
 from pingstate.monitor.handover import Handover
 from pingstate.monitor.monitor import Monitor
-from pingstate.settings import Settings
+from pingstate.settings import ConfigurationError, Settings
+
+_GEVENT_IS_LATE = (
+    "gunicorn's gevent worker can't serve a preloaded application, and pingstate.gunicorn_conf "
+    "preloads it; expected gevent without --preload, or pingstate's own worker"
+)
 
 # What a gunicorn arbiter with a preloaded application hands to the worker that it forks next.
 _preloaded: tuple[Monitor, Settings] | None = None
 
 
 def start_in_serving_process(monitor: Monitor, settings: Settings) -> None:
-    """Start the Monitor in the process that serves, once."""
+    """Start the Monitor in the process that serves, once.
+
+    Raises ConfigurationError for a gevent worker of a preloaded application.
+    """
     global _preloaded  # noqa: PLW0603  # a hook of os.register_at_fork can't be taken back
     if gunicorn_role() == "arbiter":
+        if "gunicorn.workers.ggevent" in sys.modules:
+            # Its worker patches sockets and locks under a thread that already uses them.
+            raise ConfigurationError([_GEVENT_IS_LATE])
         if _preloaded is None:
             os.register_at_fork(after_in_child=_start_after_fork)
         monitor.use_store(Handover())

@@ -7,25 +7,53 @@ import time
 
 import pytest
 
+from pingstate.web.process import _GEVENT_IS_LATE
 from tests.support.client import free_port
 from tests.support.waiting import wait_until
 
 WORKERS = ["sync", "gthread", "gevent", "tornado"]
 
 
+PRELOADED = {
+    "preload": ("--preload",),
+    "config": ("--config", "python:pingstate.gunicorn_conf"),
+}
+
+
+def gunicorn(worker, port, *options):
+    """gunicorn's command line."""
+    return [
+        sys.executable, "-m", "gunicorn", "--worker-class", worker, *options,
+        "--bind", f"127.0.0.1:{port}", "pingstate:create_app()",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", PRELOADED.values(), ids=PRELOADED)
+def test_gevent_is_refused_for_an_application_that_is_preloaded(options, sidecar):
+    port = free_port()
+    one = sidecar(command=gunicorn("gevent", port, *options), PINGSTATE_API_PORT=str(port))
+    assert one.wait() == 2
+    told = [line for line in one.output.splitlines() if line.startswith("pingstate: ")]
+    assert told == [f"pingstate: {_GEVENT_IS_LATE}"]
+    assert "Traceback" not in one.output
+
+
 @pytest.mark.parametrize(
-    "options",
-    [(), ("--preload",), ("--config", "python:pingstate.gunicorn_conf")],
-    ids=["", "preload", "config"],
+    ("worker", "options"),
+    [
+        *((worker, ()) for worker in WORKERS),
+        *(
+            (worker, options)
+            for worker in WORKERS
+            if worker != "gevent"
+            for options in PRELOADED.values()
+        ),
+    ],
 )
-@pytest.mark.parametrize("worker", WORKERS)
 def test_probe_works_and_a_target_that_hangs_holds_up_no_answer(worker, options, sidecar, target):
     port = free_port()
     one = sidecar(
-        command=[
-            sys.executable, "-m", "gunicorn", "--worker-class", worker, *options,
-            "--bind", f"127.0.0.1:{port}", "pingstate:create_app()",
-        ],
+        command=gunicorn(worker, port, *options),
         PINGSTATE_API_PORT=str(port),
         PINGSTATE_ADDRESS="localhost",
         PINGSTATE_PROTOCOL="http",
