@@ -7,8 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from pingstate.ip_literal import literal_ip_version
 from pingstate.settings import ConfigurationError, load_settings
-from pingstate.values import literal_ip_version
 
 # The variables that tell where to ask, and their defaults, as a test holds them to be.
 PLAIN = {

@@ -15,6 +15,8 @@ import socket
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from pingstate.ip_literal import literal_ip_version
+
 DEFAULT_TIMEOUTS = {"tcp": 2.0, "tls": 5.0, "http": 5.0, "https": 5.0}  # seconds for a check
 PROTOCOLS = tuple(DEFAULT_TIMEOUTS)
 # Where servers listen that begin in plain text and can be asked for TLS.
@@ -111,17 +113,6 @@ def validate_ip_version(
     if unix_path(address) is not None or literal_ip_version(address) not in (None, version):
         raise InvalidValueError(name, version, f"the IP version of {address}")
     return version
-
-
-def literal_ip_version(address: str) -> int | None:
-    """The version of an IP address, in every spelling that a connect takes; None for a name."""
-    if ":" in address:
-        return 6
-    try:
-        socket.inet_aton(address)
-    except OSError:
-        return None
-    return 4
 
 
 # -- numbers ---------------------------------------------------------------------------------------

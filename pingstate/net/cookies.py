@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from itertools import islice
 
+from pingstate.ip_literal import literal_ip_version
 from pingstate.net.urls import URL
-from pingstate.values import literal_ip_version
 
 MAX_COOKIES = 50
 MAX_BYTES = 4096  # of one cookie's name and value, and of its attributes as well
