@@ -116,7 +116,7 @@ DOWN = {
         {**http("/long", "not:body_contains:end"), "PINGSTATE_MAX_BODY_BYTES": "1000"},
         "in the first 1000 bytes (PINGSTATE_MAX_BODY_BYTES)",
     ),
-    "callable": (http("/", "call:mine:refuses"), "check: replica 2 of 3 ("),
+    "callable": (http("/", "call:mine:refuses"), "is down: replica 2 of 3 ("),
     "closes": (tcp("open:3", address="nginx", port=9080), "expected open for 3 s"),
     "pattern that can not match": (tcp(r"banner_matches:^\+", send=r"NOSUCH\r\n"), "check: '^\\+' matches nothing"),
     "unwanted in the banner": (tcp("not:banner_contains:-ERR", send=r"NOSUCH\r\n"), "found '-ERR'"),
