@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif given[:1] == ["healthcheck"]:
             _command(healthcheck)(given[1:], prog_name="pingstate healthcheck")
         elif not given:
-            # As in a container: what no flag needs is a thirtieth of the memory.
+            # As in a container: click, which is for flags alone, is a thirtieth of the memory.
             _run({})
         else:
             _command(_run)(given, prog_name="pingstate")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _command(do: Callable[[Mapping[str, str]], None]) -> Any:
-    """A command that hands on the flags that were given, as text by setting name."""
+    """A click command that calls `do` with the flags that were given, as text by setting name."""
     import click  # a health check does without
 
     def run(**flags: Any) -> None:
@@ -82,7 +82,7 @@ def _option(setting: Setting) -> Any:
     text = f"{setting.help}  [{setting.variable}; default: {setting.default_text}]"
     text = text.replace("`", "")
     if setting.is_switch:
-        # A value of its own would make `--no-verify-tls=false` of it: it is on or it is absent.
+        # It takes no value, so that nobody has to read `--no-verify-tls=false`.
         return click.Option([setting.flag], is_flag=True, default=None, help=text)
     return click.Option(
         [setting.flag],
@@ -117,9 +117,9 @@ def _run(flags: Mapping[str, str]) -> None:
         for line in _config_lines(loaded):
             print(line)
     elif loaded.settings.once or loaded.settings.wait is not None:
-        from pingstate.oneshot import check_here  # the server does without
+        from pingstate.oneshot import run_without_server  # the server does without
 
-        raise SystemExit(check_here(loaded))
+        raise SystemExit(run_without_server(loaded))
     else:
         _serve(loaded)
 
@@ -139,7 +139,10 @@ def _serve(loaded: LoadedSettings) -> None:
 
 
 def _drop_gunicorn_variables() -> list[str]:
-    """Remove what gunicorn would obey, or end by; the names that would have changed something."""
+    """Remove the variables that gunicorn obeys, or that end it.
+
+    Returns the names of those that would have changed something.
+    """
     environ = os.environ
     effective = [name for name in ("GUNICORN_CMD_ARGS", "SCRIPT_NAME") if environ.get(name)]
     if environ.get("LISTEN_PID") == str(os.getpid()):

@@ -32,7 +32,7 @@ def create_monitor(settings: Settings, on_transition: TransitionCallback | None 
 def create_probe(settings: Settings) -> Probe:
     """The probe that the settings name. Raises ConfigurationError."""
     if settings.probe is not None:
-        return _custom(settings.probe)
+        return _create_custom_probe(settings.probe)
     options: dict[str, Any]
     tls = {
         "verify_tls": not settings.no_verify_tls,
@@ -70,20 +70,21 @@ def create_probe(settings: Settings) -> Probe:
         raise ConfigurationError([describe_failure(exc)]) from exc
 
 
-def _custom(path: str) -> Probe:
+def _create_custom_probe(path: str) -> Probe:
     found = import_from_string(path)
     try:
-        made = found if not isinstance(found, type) and hasattr(found, "check") else found()
-        usable = made if isinstance(made, Probe) else None
+        is_object = not isinstance(found, type) and hasattr(found, "check")
+        created = found if is_object else found()
+        custom = created if isinstance(created, Probe) else None
         # The name may be computed, by code that raises.
-        str(usable and usable.name)
+        str(custom and custom.name)
     except (Exception, SystemExit) as exc:
         why = describe_exception(exc)
         raise ConfigurationError(
             [f"{PREFIX}PROBE: {path!r} cannot be created without arguments: {why}"]
         ) from exc
-    if usable is None:
+    if custom is None:
         raise ConfigurationError(
-            [f"{PREFIX}PROBE: {path!r} has no name or no check(), as a probe has"]
+            [f"{PREFIX}PROBE: {path!r} is not a probe, with a name and a check()"]
         )
-    return usable
+    return custom

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pingstate.ip_literal import literal_ip_version
 from pingstate.settings import ConfigurationError, load_settings
 
-# The variables that tell where to ask, and their defaults, as a test holds them to be.
-PLAIN = {
+# The variables that tell where to ask, and their defaults; a test compares them to the settings'.
+DEFAULTS = {
     "PINGSTATE_API_HOST": "127.0.0.1",
     "PINGSTATE_API_PORT": "8787",
     "PINGSTATE_HEALTHCHECK": "healthz",
@@ -22,7 +22,7 @@ _MAX_ANSWER = 16 * 1024 * 1024  # bytes; a long history is long
 
 def healthcheck(flags: Mapping[str, str]) -> None:
     """Ask the sidecar that runs with the same settings; say in one line why it exits 0 or 1."""
-    if not flags and (answer := _ask_plainly()) is not None:
+    if not flags and (answer := _ask_quickly()) is not None:
         print(f"healthy: {answer}")
         return
     try:
@@ -53,14 +53,15 @@ def healthcheck(flags: Mapping[str, str]) -> None:
     raise SystemExit(1)
 
 
-def _ask_plainly() -> str | None:
-    """What a healthy sidecar answers whose settings are plain variables; None for any other.
+def _ask_quickly() -> str | None:
+    """The answer of a healthy sidecar, without loading the settings.
 
-    To load the settings would cost more than the rest of a check that runs every few seconds.
+    None if the sidecar is not healthy, or if its address is in files: then they must be loaded,
+    which costs more than the rest of a check that runs every few seconds.
     """
-    if any(f"{variable}_FILE" in os.environ for variable in PLAIN):
+    if any(f"{variable}_FILE" in os.environ for variable in DEFAULTS):
         return None
-    host, port, page = (os.environ.get(*variable) for variable in PLAIN.items())
+    host, port, page = (os.environ.get(*variable) for variable in DEFAULTS.items())
     if not host or page not in ("healthz", "livez"):
         return None
     try:
@@ -91,7 +92,7 @@ def _connect(host: str, port: int) -> socket.socket:
     version = literal_ip_version(host)
     if version is None:
         return socket.create_connection((host, port), _TIMEOUT)
-    # create_connection() looks its host up even where it is a number, for which it loads IDNA.
+    # create_connection() looks up IP addresses too, and loads the codec for international names.
     sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
     try:
         sock.settimeout(_TIMEOUT)

@@ -44,10 +44,10 @@ def create_formatter(settings: Settings) -> logging.Formatter:
 
 
 def configure(settings: Settings, *, own_process: bool) -> None:
-    """Log to stderr as the settings say, without ever waiting for who reads it.
+    """Log to stderr as the settings say; no log call waits for the reader.
 
-    `own_process` says whether pingstate owns this process; in another's, its own logging is left
-    as it is, if it has any. In ours a probe of the user's that sets logging up changes nothing.
+    `own_process` says whether pingstate owns this process. Then logging that a probe of the user's
+    has set up does not count; in any other process, logging that is set up is left as it is.
     """
     logger = logging.getLogger("pingstate")
     if not (logger.handlers if own_process else logger.hasHandlers()):
@@ -62,7 +62,7 @@ def configure(settings: Settings, *, own_process: bool) -> None:
 
 
 def _create_stream(formatter: logging.Formatter) -> TextIO:
-    """The stream for stderr that nobody can stall; where somebody replaced stderr, theirs."""
+    """A stream over stderr that no reader can stall; where the user replaced stderr, theirs."""
     if sys.stderr is not sys.__stderr__ and not isinstance(sys.stderr.buffer, Output):
         return sys.stderr
     output = create_queued_output(2)

@@ -24,14 +24,17 @@ from pingstate.text import describe_exception
 EX_SOFTWARE = 70
 
 
-def check_here(loaded: LoadedSettings) -> int:
-    """The modes without a server: check in this process, and say by the exit code what came."""
+def run_without_server(loaded: LoadedSettings) -> int:
+    """Run `--once` or `--wait` in this process; returns the exit code.
+
+    Blocks until the check, or the waiting, is over. Raises ConfigurationError.
+    """
     settings = loaded.settings
     protect_standard_streams(create_queued_output)
     # As PID 1 a process ignores a signal that it has no handler for.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: os._exit(128 + received))
-    # What there is to say is printed here, each thing once.
+    # Everything is printed below, once, instead of logged.
     logging.disable()
     for warning in loaded.warnings:
         print(f"pingstate: {warning}", file=sys.stderr)
@@ -83,7 +86,7 @@ def _wait(loaded: LoadedSettings) -> int:
 
 
 def _pace(loaded: LoadedSettings) -> Settings:
-    """The settings at a pace fit for waiting."""
+    """The settings with an interval, and a timeout, that are short beside `--wait`."""
     settings = loaded.settings
     seconds = settings.wait or 0.0
     slowest = seconds / 10
@@ -96,7 +99,7 @@ def _pace(loaded: LoadedSettings) -> Settings:
         jitter=0.0,
     )
     if settings.probe is None and getattr(create_probe(settings), "timeout", 0.0) >= seconds:
-        # So that the last check ends before the time is over, and its reason can be told.
+        # The last check then ends before the time is over, and its reason can be printed.
         settings = replace(settings, timeout=seconds * 0.9)
     return settings
 

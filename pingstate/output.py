@@ -13,9 +13,9 @@ _PATIENCE = 2.0
 
 
 def write_all(descriptor: int, data: bytes | memoryview, seconds: float | None = None) -> bool:
-    """Write all of `data`; whether it could be written.
+    """Write all of `data`; False if it can't be written.
 
-    Blocks while there is no room, at most so many `seconds` each time (None: for ever).
+    Blocks while there is no room, each time at most `seconds` (None: for ever).
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
@@ -56,7 +56,7 @@ class Output(io.RawIOBase):
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # any buffer, as its base
         if not write_all(self._descriptor, data, self._patience):
-            self._patience = 0.0  # once for all lines
+            self._patience = 0.0  # the lines after it do not wait again
         return len(data)
 
 

@@ -13,17 +13,17 @@ from pingstate.output import Output, write_all
 
 # Bytes that may wait for a reader.
 _MAX_PENDING = 65536
-# Seconds that what waits is given when the process ends, or is about to fork.
+# Seconds to write what waits, when the process ends or is about to fork.
 _LAST_CHANCE = 0.3
 
 
 class QueuedOutput(Output):
     """A descriptor whose writer never waits for the reader.
 
-    A thread writes what is queued, and lives while there is something to write. O_NONBLOCK would
-    do without, but all processes that have the pipe share it. What finds 64 KiB waiting, or can't
-    be written, is lost; before the next text that gets through stands how many lines were, as
-    `format_loss` says it. Thread-safe, and usable on both sides of a fork.
+    A thread writes what is queued, and lives while there is something to write. (O_NONBLOCK would
+    need no thread, but it is set for every process that has the pipe.) Text that finds 64 KiB
+    waiting, or that can't be written, is lost; what `format_loss` makes of the number of lost lines
+    goes before the next text that gets through. Thread-safe, and usable on both sides of a fork.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -70,7 +70,7 @@ class QueuedOutput(Output):
                     self._running = False
                     self._changed.notify_all()
                     return
-                # It waits until it is written, so that what comes meanwhile is counted with it.
+                # It stays in the queue, and counts for its size, until it is written.
                 chunk = self._pending[0]
             written = write_all(self._descriptor, chunk)
             with self._changed:

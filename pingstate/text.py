@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 _CUT = "\N{HORIZONTAL ELLIPSIS}"
-
-
 _CREDENTIALS = re.compile(r"//[^/\s@]*@")
 
 
@@ -20,10 +18,10 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def excerpt(data: bytes | bytearray | str, limit: int = 60) -> str:
-    """The beginning of remote bytes or text, to be quoted in a detail."""
+    """The beginning of remote bytes or text in quotes, for a detail; `limit` is in characters."""
     head = data[:256]
     text = one_line(head if isinstance(head, str) else head.decode("utf-8", "replace"), limit)
-    # Where it is cut must show: a secret that is cut in two is found by it.
+    # The mark also lets a secret be found that the cut has left a part of.
     if len(data) > len(head) and not text.endswith(_CUT):
         text += _CUT
     return f"'{text}'" if data else "nothing"

@@ -119,7 +119,7 @@ def validate_ip_version(
 
 
 def validate_port(port: int, name: str = "port", least: int = 1) -> int:
-    """A port, 1 to 65535; from 0 on where that takes a free one."""
+    """A port, 1 to 65535; `least` is 0 where port 0 means any free one."""
     return _integer(port, name, least, 65535)
 
 
@@ -189,7 +189,7 @@ def _above_zero(value: Any, name: str, most: float, expected: str) -> float:
 
 
 def _float(value: Any) -> float:
-    """Any number of Python's as a float; what is none as NaN, which no range has."""
+    """Any number as a float; anything else as NaN, which is in no range."""
     if isinstance(value, (bool, str, bytes, bytearray)):
         return math.nan
     try:
@@ -294,7 +294,7 @@ def normalize_file(path: str | os.PathLike[str], name: str = "file") -> str:
 
 
 def _utf8(text: str) -> bytes | None:
-    """The text as UTF-8, with bytes that the environment had otherwise; None for what is none."""
+    """The text as UTF-8, bytes of the environment as they were; None if it can't be encoded."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

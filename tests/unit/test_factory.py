@@ -112,8 +112,8 @@ def test_custom_probe_is_a_class_a_factory_or_an_object(custom, attribute):
     [
         ("Needs", "cannot be created without arguments: TypeError: "),
         ("exits", "cannot be created without arguments: SystemExit: 3"),
-        ("Nameless", "has no name or no check(), as a probe has"),
-        ("nothing", "has no name or no check(), as a probe has"),
+        ("Nameless", "is not a probe, with a name and a check()"),
+        ("nothing", "is not a probe, with a name and a check()"),
     ],
 )
 def test_custom_probe_that_is_none_is_an_error_that_names_the_setting(custom, attribute, reason):

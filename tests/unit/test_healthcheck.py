@@ -8,7 +8,7 @@ from pingstate.settings import SETTINGS
 
 def test_the_plain_defaults_are_the_settings_own():
     defaults = {setting.variable: str(setting.default) for setting in SETTINGS}
-    assert {name: defaults[name] for name in healthcheck.PLAIN} == healthcheck.PLAIN
+    assert {name: defaults[name] for name in healthcheck.DEFAULTS} == healthcheck.DEFAULTS
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def asked(monkeypatch, target):
     def ask(**environ: str) -> str | None:
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        return healthcheck._ask_plainly()
+        return healthcheck._ask_quickly()
 
     return ask
 
