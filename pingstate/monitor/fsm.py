@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from pingstate.monitor.clock import now
@@ -166,7 +167,9 @@ class PingFSM:
         if self.state != before:
             self._transitions += 1
             self._since = at
-            self._changes.append({"ts": ts, "from": before, "to": self.state, "detail": detail})
+            self._changes.append(
+                {"ts": ts, "from": before, "to": self.state, "detail": detail, "event": event}
+            )
         self._last = {"event": event, "detail": detail, "latency": latency_ms, "phase": phase}
         self._recent.append(
             {
@@ -202,9 +205,10 @@ class PingFSM:
         self._recent.extend(saved["recent"])
         self._changes.extend(saved["changes"])
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, recent: int | None = None) -> dict[str, Any]:
         """Everything at this moment, in a new dict that is the caller's to keep.
 
+        `recent` is how many checks to list at most, the newest ones (None: all that are kept).
         Ages are in seconds, None before the first check. `changes` has the last ten changes of
         state. `probe` and `stale` are the Monitor's to know: None and False here.
         """
@@ -220,7 +224,7 @@ class PingFSM:
                 None if self._checked_at is None else round(at - self._checked_at, 3)
             ),
             "transitions": self._transitions,
-            "recent": [dict(entry) for entry in self._recent],
+            "recent": [dict(entry) for entry in islice(reversed(self._recent), recent)][::-1],
             "changes": [dict(entry) for entry in self._changes],
             "probe": None,
             "stale": False,

@@ -301,16 +301,17 @@ class Monitor:
                 lambda: self._last_at is not None and not self.stale, timeout
             )
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, recent: int | None = None) -> dict[str, Any]:
         """Everything at this moment, consistent, in a new dict that is the caller's to keep.
 
+        `recent` is how many checks to list at most, the newest ones (None: all that are kept).
         The keys of `PingFSM.snapshot()`, and `pid`, `certificate` (of the last check, None without
         one; its `expires` in seconds since 1970), `checks` (how many of each event since
         `started`, in seconds since 1970), `interval` and `timeout` (seconds; None: never ends),
         and `slow_ms` (milliseconds; None: never slow).
         """
         with self._changed:
-            snapshot = self._fsm.snapshot()
+            snapshot = self._fsm.snapshot(recent)
             snapshot["stale"] = self.stale
             trace = self._last.trace if self._last else None
             checks = dict.fromkeys(("ok", "slow", "fail", "error"), 0)

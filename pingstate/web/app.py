@@ -16,7 +16,9 @@ from pingstate import logs
 from pingstate.factory import create_monitor
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
-from pingstate.values import normalize_host, validate_port
+from pingstate.settings.parsing import integer
+from pingstate.text import one_line
+from pingstate.values import InvalidValueError, normalize_host, validate_history, validate_port
 from pingstate.web.listeners import create_listeners
 from pingstate.web.process import gunicorn_role, start_in_serving_process
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _GUNICORN_BOOT_ERROR = 3
+_parse_recent = integer(validate_history)
 
 
 def create_app(environ: Mapping[str, str] = os.environ, *, start: bool = True) -> Flask:
@@ -117,14 +120,19 @@ def _response(
 
 
 def _status(monitor: Monitor) -> Response:
-    return _response(json.dumps(monitor.snapshot()) + "\n", "application/json")
+    text = request.args.get("recent") if request.query_string else None
+    try:
+        recent = None if text is None else _parse_recent(text)
+    except InvalidValueError as exc:
+        return _response(f"recent: {one_line(text or '')!r} is not {exc.expected}\n", status=400)
+    return _response(json.dumps(monitor.snapshot(recent)) + "\n", "application/json")
 
 
 def _root(monitor: Monitor) -> Response:
     if _prefers_html():
-        from pingstate.web.page import HEADERS, HTML, render_page  # for who looks
+        from pingstate.web.page import HEADERS, HTML, ROWS, render_page  # for who looks
 
-        response = _response(render_page(monitor.snapshot()), HTML)
+        response = _response(render_page(monitor.snapshot(ROWS)), HTML)
         response.headers.update(HEADERS)
     else:
         response = _status(monitor)

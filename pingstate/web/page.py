@@ -36,8 +36,8 @@ HEADERS = {
 _STATIC = Path(__file__).parent / "static"
 # Characters without a shape of their own, some of which turn the text around them.
 _SHAPELESS = {"Cc", "Cf", "Zl", "Zp"}
-# The rows that a reader without scripts gets at most.
-_ROWS = 100
+# How many checks a reader without scripts gets at most.
+ROWS = 40
 _HIDDEN = Markup(" hidden")
 
 # What all the pictures are drawn with, and a picture for each of the states and for what the page
@@ -109,7 +109,7 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
         detail=cut(prefix_phase(snapshot["last_phase"], snapshot["last_detail"] or "")),
         age=("no check has ended yet" if age is None else f"checked {describe_duration(age)} ago"),
         no_recent="" if snapshot["recent"] else _HIDDEN,
-        rows=_lines(_row(check) for check in reversed(snapshot["recent"][-_ROWS:])),
+        rows=_lines(_row(check) for check in reversed(snapshot["recent"])),
         checks=snapshot["checks"],
         no_errors="" if snapshot["checks"]["error"] else _HIDDEN,
         started=_moment(snapshot["started"]),

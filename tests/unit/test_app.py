@@ -75,6 +75,37 @@ def test_views_take_get_and_head_ignore_the_query_and_are_not_stored(path):
     assert int(head.headers["Content-Length"]) > 0
 
 
+@pytest.mark.parametrize("path", ["/", "/status"])
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [("", 3), ("?recent=2", 2), ("?recent=0", 0), ("?recent=99&x=1", 3), ("?recent=1&recent=2", 1)],
+)
+def test_status_lists_as_many_of_the_newest_checks_as_are_asked_for(path, query, kept):
+    client = client_after(True, False, True)
+    whole, part = client.get("/status").json, client.get(f"{path}{query}").json
+    assert part["recent"] == whole["recent"][3 - kept :]
+    assert list(part) == list(whole)
+    assert part["checks"] == {"ok": 2, "slow": 0, "fail": 1, "error": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", "''"),
+        ("-1", "'-1'"),
+        ("1.5", "'1.5'"),
+        ("10001", "'10001'"),
+        ("%D9%A3", "'\u0663'"),
+        ("<b>%0A", "'<b>\ufffd'"),
+        ("9" * 5000, f"'{'9' * 199}…'"),
+    ],
+)
+def test_number_of_checks_that_is_none_is_refused_in_one_line(text, shown):
+    answer = client_after(True).get(f"/status?recent={text}")
+    assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+    assert answer.text == f"recent: {shown} is not a whole number from 0 to 10000\n"
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PING"])
 def test_other_methods_are_405_in_plain_text(path, method):

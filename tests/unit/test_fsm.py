@@ -168,11 +168,21 @@ def test_snapshot_keeps_the_last_ten_changes_with_times():
         fsm.fire("fail", detail="refused")
     changes = fsm.snapshot()["changes"]
     assert len(changes) == 10
-    assert {(c["from"], c["to"], c["detail"]) for c in changes} == {
-        ("up", "degraded", "refused"),
-        ("degraded", "up", "fine"),
+    assert {(c["from"], c["to"], c["detail"], c["event"]) for c in changes} == {
+        ("up", "degraded", "refused", "fail"),
+        ("degraded", "up", "fine", "ok"),
     }
     assert changes == sorted(changes, key=lambda change: change["ts"])
+
+
+@pytest.mark.parametrize(
+    ("recent", "listed"), [(None, [1, 2, 3]), (0, []), (2, [2, 3]), (3, [1, 2, 3]), (99, [1, 2, 3])]
+)
+def test_snapshot_lists_no_more_checks_than_are_wanted(recent, listed):
+    fsm = PingFSM(history=3)
+    for latency in range(4):
+        fsm.fire("ok", latency)
+    assert [check["latency_ms"] for check in fsm.snapshot(recent)["recent"]] == listed
 
 
 def test_restored_machine_tells_its_predecessors_changes():
