@@ -33,12 +33,12 @@ class Certificate:
 def read_certificate(der: bytes) -> Certificate | None:
     """The fields of one X.509 certificate, None where the bytes are not one. Never raises."""
     try:
-        return _read(der)
+        return _parse(der)
     except (ValueError, IndexError, OverflowError):
         return None
 
 
-def _read(der: bytes) -> Certificate:
+def _parse(der: bytes) -> Certificate:
     ((_, certificate),) = parse_items(der)
     fields = parse_items(parse_items(certificate)[0][1])
     if fields[0][0] == _VERSION:
@@ -46,21 +46,22 @@ def _read(der: bytes) -> Certificate:
     # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, extensions
     issuer, validity, subject = (fields[index][1] for index in (2, 3, 4))
     kind, ends = parse_items(validity)[1]
+    # The common name reads best; without one the hosts are in the extension (RFC 6125).
+    named = _find_name(subject, _COMMON_NAME) or _find_host(fields)
     return Certificate(
-        expires=_time(kind, ends),
-        # RFC 6125: names of hosts are in the extension; a common name is what is left of old ways.
-        subject=_name(subject, _COMMON_NAME) or _alt_name(fields) or _name(subject, _ORGANIZATION),
-        issuer=_name(issuer, _COMMON_NAME) or _name(issuer, _ORGANIZATION),
+        expires=_parse_time(kind, ends),
+        subject=named or _find_name(subject, _ORGANIZATION),
+        issuer=_find_name(issuer, _COMMON_NAME) or _find_name(issuer, _ORGANIZATION),
     )
 
 
-def _time(kind: int, raw: bytes) -> float:
+def _parse_time(kind: int, raw: bytes) -> float:
     text = raw.decode("ascii")
     if kind == _UTC_TIME:
         text = ("19" if text[:2] >= "50" else "20") + text  # RFC 5280, 4.1.2.5.1
     elif kind != _GENERALIZED_TIME:
         raise ValueError("not a time")
-    # strptime() would load as much as the rest of this file's needs, for six numbers.
+    # strptime() would import its own module and the locale's, for six numbers.
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError("not a time")
@@ -68,7 +69,7 @@ def _time(kind: int, raw: bytes) -> float:
     return datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()
 
 
-def _name(raw: bytes, wanted: bytes) -> str:
+def _find_name(raw: bytes, wanted: bytes) -> str:
     for _, attributes in parse_items(raw):
         for _, attribute in parse_items(attributes):
             (_, kind), (coding, value) = parse_items(attribute)
@@ -78,7 +79,7 @@ def _name(raw: bytes, wanted: bytes) -> str:
     return ""
 
 
-def _alt_name(fields: list[tuple[int, bytes]]) -> str:
+def _find_host(fields: list[tuple[int, bytes]]) -> str:
     for tag, wrapped in fields[6:]:
         if tag != _EXTENSIONS:
             continue

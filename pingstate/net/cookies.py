@@ -80,7 +80,7 @@ class CookieJar:
 
 
 def _parse(url: URL, line: str) -> tuple[_Cookie | None, bool]:
-    """The cookie, None where it is none or not the host's to set, and whether it is to go."""
+    """The cookie, None if it is malformed or not the host's to set; and whether it has expired."""
     pair, _, rest = line.partition(";")
     name, equals, value = (part.strip(" \t") for part in pair.partition("="))
     if not equals or not name or max(len(pair), len(rest)) > MAX_BYTES or _CONTROLS.search(pair):
@@ -98,10 +98,10 @@ def _parse(url: URL, line: str) -> tuple[_Cookie | None, bool]:
     if path[:1] != "/":
         path = url.target.partition("?")[0].rpartition("/")[0] or "/"
     cookie = _Cookie(name, value, url.host, domain == url.host, path, "secure" in attributes)
-    return cookie, _expired(attributes)
+    return cookie, _has_expired(attributes)
 
 
-def _expired(attributes: dict[str, str]) -> bool:
+def _has_expired(attributes: dict[str, str]) -> bool:
     age = attributes.get("max-age", "")
     if re.fullmatch("-?[0-9]+", age):
         return age[0] == "-" or not age.strip("0")

@@ -16,7 +16,7 @@ class CheckFailedError(Exception):
 
 
 def describe_failure(exc: BaseException) -> str:
-    """What went wrong in a few words; "" where the deadline alone says it."""
+    """What went wrong in a few words; "" for a timeout of the deadline, which says nothing more."""
     exc = _innermost(exc)
     if isinstance(exc, CheckFailedError):
         return str(exc)

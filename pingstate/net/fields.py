@@ -11,15 +11,15 @@ from pingstate.net.errors import CheckFailedError
 from pingstate.values import TOKEN
 
 _FRAMING = frozenset({"contentlength", "transferencoding"})
-_MOST = 10**18  # bytes: a length that nobody waits for
+_MAX_LENGTH = 10**18  # bytes: more than anybody waits for
 
 
 def read_fields(stream: BinaryIO) -> HTTPHeaderDict:
     """The fields up to the empty line, read from `stream` and no further.
 
-    A line that is no field, with what is folded into it, is skipped alone; where it may have told
-    how long the body is, the answer can't be read. Values are as Latin-1, each line of a field by
-    itself in `getlist(name)`. Raises CheckFailedError, OSError.
+    A line that is not a field is skipped, with the lines folded into it. Values are read as
+    Latin-1, each line of a field by itself in `getlist(name)`. Raises OSError, and CheckFailedError
+    for a head that is cut off or whose skipped line may have told the body's length.
     """
     fields = HTTPHeaderDict()
     # A line that begins with a blank continues the one before it (5.2), if that is one (2.2).
@@ -46,7 +46,10 @@ def read_fields(stream: BinaryIO) -> HTTPHeaderDict:
 
 
 def parse_content_length(fields: HTTPHeaderDict) -> int | None:
-    """Bytes of the body, None where it is not said. Raises CheckFailedError (RFC 9112, 6.3)."""
+    """The body's length in bytes, None if it is not told. Raises CheckFailedError (RFC 9112, 6.3).
+
+    A number above 10**18 is taken for that.
+    """
     value = fields.get("Content-Length")
     if value is None:
         return None
@@ -54,10 +57,10 @@ def parse_content_length(fields: HTTPHeaderDict) -> int | None:
     if len(lengths) != 1 or not re.fullmatch("[0-9]+", length := lengths.pop()):
         raise CheckFailedError("the answer's head is malformed: its Content-Length is no number")
     digits = length.lstrip("0") or "0"
-    return int(digits) if len(digits) < len(str(_MOST)) else _MOST
+    return int(digits) if len(digits) < len(str(_MAX_LENGTH)) else _MAX_LENGTH
 
 
 def parse_codings(fields: HTTPHeaderDict, name: str) -> list[str]:
-    """The codings of a field in lower case, the outermost last; `identity` (RFC 2616) is none."""
+    """The codings of a field in lower case, the outermost last, without `identity` (RFC 2616)."""
     codings = fields.get(name, "").lower().split(",")
     return [coding for coding in map(str.strip, codings) if coding not in {"", "identity"}]

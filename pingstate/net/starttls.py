@@ -17,9 +17,10 @@ _NOT_OFFERED = "the target offers no STARTTLS, it said"
 
 
 def start_tls(sock: DeadlineSocket, protocol: str, deadline: Deadline) -> None:
-    """Bring an open connection to where the TLS handshake begins; `protocol` is one of STARTTLS.
+    """Bring an open connection to where the TLS handshake begins.
 
-    Raises CheckFailedError that quotes what the target said instead, and OSError.
+    `protocol` is a key of `STARTTLS_PORTS`. Raises OSError, and CheckFailedError that quotes what
+    the target said instead.
     """
     deadline.start_phase("tls")
     deadline.limit_bytes(MAX_DIALOGUE_BYTES)
@@ -32,7 +33,10 @@ def start_tls(sock: DeadlineSocket, protocol: str, deadline: Deadline) -> None:
 
 
 class _Dialogue:
-    """Lines and blocks over a socket; `unread` has come and was not asked for yet."""
+    """Lines and blocks over a socket; `unread` holds what has come and was not read yet.
+
+    In its methods `what` names what is read, for the CheckFailedError if it does not come.
+    """
 
     def __init__(self, sock: DeadlineSocket) -> None:
         self._sock = sock
@@ -42,7 +46,7 @@ class _Dialogue:
         self._sock.sendall(data)
 
     def read_line(self, what: str) -> bytes:
-        """The next line without its end; `what` it is, for the message where it does not come."""
+        """The next line without its end."""
         while (end := self.unread.find(b"\n")) < 0:
             self._receive(what)
         line = bytes(self.unread[:end])

@@ -22,11 +22,12 @@ _RECORD_TYPES = range(20, 25)  # RFC 8446, 5.1
 
 
 class TLSStream:
-    """TLS over a `DeadlineSocket`, with as much of a socket's face as its users look at.
+    """TLS over a `DeadlineSocket`, with the methods of a socket that its users call.
 
     ssl's own sockets leave the reading to OpenSSL, which goes on for as long as a peer sends what
-    it skips, such as an endless row of HelloRequests. Here it gets the bytes that have come, and
-    the deadline is asked before each more. `eof` says whether the peer's end was read.
+    it skips, such as endless HelloRequests. Here the bytes are read first and then given to
+    OpenSSL, and the deadline is asked before each read. `eof` says whether the peer's end was read.
+    One thread at a time.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class TLSStream:
         self.eof = False
         self._sock = sock
         self._deadline = deadline
-        self._first = self._ahead = b""
+        self._first = b""  # what came first, as it came
+        self._ahead = b""  # decrypted, and not read yet
         self._timeout: float | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -72,7 +74,7 @@ class TLSStream:
             self._receive()
 
     def _timeout_left(self, started: float) -> float:
-        """What a user's timeout leaves of a call: a record may come in many pieces."""
+        """Seconds that the user's timeout leaves: a record may take several reads."""
         left = (self._timeout or 0.0) - (time.monotonic() - started)
         if left <= 0:
             raise TimeoutError("timed out")
@@ -113,11 +115,11 @@ class TLSStream:
         return None
 
     def wait_for_objection(self, seconds: float) -> None:
-        """Wait so long for the target to refuse what it was shown in a handshake of TLS 1.3.
+        """Wait so many seconds for the target to refuse the client's certificate. Raises OSError.
 
-        There the client is done before its certificate, or that there is none, is judged (RFC
-        8446, 4.4.2.4). Whatever else comes is a sign that it was accepted, and is kept for the
-        next read. Raises OSError.
+        In TLS 1.3 the client has finished the handshake before its certificate, or that it has
+        none, is judged (RFC 8446, 4.4.2.4). Whatever else comes shows that it was accepted, and
+        is kept for the next read.
         """
         if self._tls.version() != "TLSv1.3":
             return
@@ -134,12 +136,12 @@ class TLSStream:
         self._flush()
 
     def recv(self, bufsize: int = 8192, flags: int = 0, /) -> bytes:
-        """Read at most so many bytes of what has come; b"" at the end, also without a goodbye."""
+        """Read at most `bufsize` bytes; b"" at the end, with or without a goodbye."""
         buffer = bytearray(bufsize)
         return bytes(buffer[: self.recv_into(buffer, 0, flags)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Read what has come into a buffer; 0 at the end, also one without a goodbye."""
+        """Read into a buffer; returns the number of bytes, 0 at the end, as `recv` has it."""
         _refuse_flags(flags)
         size = nbytes or memoryview(buffer).nbytes
         count = len(self._ahead[:size])
@@ -153,7 +155,7 @@ class TLSStream:
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        """Send it; how many bytes were sent."""
+        """Send all of it; returns the number of bytes."""
         _refuse_flags(flags)
         count: int = self._io_loop(self._tls.write, data) if data else 0
         return count

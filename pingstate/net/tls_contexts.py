@@ -30,7 +30,7 @@ Connect = Callable[[Deadline], DeadlineSocket]
 
 
 class ClientTLS:
-    """How to shake hands with the target at `address`, and with whom it redirects to.
+    """How to shake hands with the target at `address`, and with hosts that it redirects to.
 
     `ca_file` is a PEM file of what to trust in place of the system's authorities: roots,
     intermediates or the target's own certificate. `client_cert` and `client_key` are PEM files of
@@ -78,7 +78,7 @@ class ClientTLS:
         self._get_context(for_target=True)
 
     def _get_context(self, *, for_target: bool) -> ssl.SSLContext:
-        # Who a redirect leads to has no business with the client's certificate.
+        # A host that a redirect leads to does not get the client's certificate.
         client = for_target and self._client[0] is not None
         with self._lock:
             self._reload_replaced_files()
@@ -136,9 +136,10 @@ class ClientTLS:
     ) -> TLSStream:
         """Shake hands over `sock`.
 
-        `server_name` is who a redirect leads to, None for the target itself. The attempt gets the
-        certificate, even if verification failed: `reconnect` is for that. Raises OSError
-        (ssl.SSLError, TimeoutError among them) and CheckFailedError.
+        `server_name` is the host that a redirect leads to, None for the target itself. The attempt
+        gets the certificate, even if verification failed: then `reconnect` opens a second
+        connection to read it. Raises OSError (ssl.SSLError, TimeoutError among them) and
+        CheckFailedError.
         """
         name = self._name if server_name is None else server_name
         context = self._get_context(for_target=server_name is None)
@@ -147,8 +148,8 @@ class ClientTLS:
         try:
             tls = TLSStream(sock, context, name, deadline)
         except ssl.SSLCertVerificationError:
-            # The standard library shows no certificate that it did not accept, so ask once more;
-            # on a budget of its own, for the verdict is there and must not turn into a timeout.
+            # ssl shows no certificate that it did not accept, so connect once more; by a deadline
+            # of its own, since the verdict is known and must not become a timeout.
             with suppress(OSError, CheckFailedError):
                 again = Deadline(min(deadline.remaining() / 2, 1.0), owner=deadline.owner)
                 with reconnect(again) as second:
@@ -202,7 +203,7 @@ def load_client_certificate(
 def _describe_file_error(exc: Exception) -> str:
     if isinstance(exc, ssl.SSLError):
         said = describe_tls_error(exc)
-        # All that OpenSSL says of what it looked for in vain, or could not read.
+        # OpenSSL says no more, whether it found nothing or could not read it.
         return "a part is missing, cut off or encrypted" if said == "pem lib" else said
     return str(getattr(exc, "strerror", None) or exc).lower()
 
