@@ -9,7 +9,7 @@ from typing import Any
 from pingstate.imports import import_from_string
 from pingstate.probes.conditions import CallCondition, Check, Condition, ContentCondition
 
-# Each word with its parser, which is imported when it is needed, and with its form.
+# By word: the module and the function that parse it, imported at first use, and what follows `:`.
 Words = dict[str, tuple[str, str, str]]
 _HTTP: Words = {
     "status": ("head_conditions", "parse_status", "LIST"),

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class Outcome:
     """What a condition came to.
 
-    `seen` says what was seen, `expected` what would have been right. `undecided` says that it
-    could not be evaluated, which is a failure whichever way round it was asked. `own_words` says
-    that `seen` is a user's, `by_regex` that a regular expression decided, `by_status` that the
-    status did. `quote` is what the target said about it.
+    `seen` says what was seen, `expected` what would have been right. `undecided` says that the
+    condition could not be evaluated: a failure, negated or not. `own_words` says that `seen` was
+    written by the user's callable, `by_regex` that a regular expression decided, `by_status` that
+    the status did. `quote` is what the target said about it.
     """
 
     ok: bool
@@ -50,12 +50,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class HTTPResponseSnapshot:
-    """What a check callable gets of a final HTTP answer.
+    """What a check callable gets: the final HTTP answer.
 
     `headers` looks names up in any case. `body` is decoded from its content coding and cut at the
-    probe's `max_body_bytes`; `text` is it in the declared charset, else in that of its byte order
-    mark, else in UTF-8. `elapsed_ms` counts from the start of the check. `url` is the final one,
-    `version` "1.0" or "1.1". `certificate` is what the target presented, None without TLS.
+    probe's `max_body_bytes`; `text` is the body decoded by the declared charset, else that of its
+    byte order mark, else UTF-8. `elapsed_ms` is milliseconds since the check began. `url` is the
+    final one, `version` "1.0" or "1.1". `certificate` is what the target presented, None without
+    TLS.
     """
 
     status: int
@@ -81,7 +82,8 @@ class Head:
 class HeadCondition:
     """A condition on the head of an HTTP answer.
 
-    `statuses` are the ones that it names; None where it takes those that any check takes.
+    `statuses` are those that it names. With None, and no other condition that names any, the status
+    must be a 2xx as well.
     """
 
     evaluate: Callable[[Head], Outcome]
@@ -99,9 +101,9 @@ Evaluate = Callable[["Content"], Outcome | None]
 class ContentCondition:
     """A condition on a body, or on what a TCP target says.
 
-    `start` begins its evaluation, which is called once for each piece that comes, and gives None
-    until it knows. `patience` is the seconds after which it is asked again though nothing came.
-    `negated` says that it is about what must not come.
+    `start` begins an evaluation: a function that is called for each piece that comes, and returns
+    None until it is decided. `patience` is the seconds after which it is called though nothing
+    came, None for never. `negated` says that it is about what must not come.
     """
 
     start: Callable[[], Evaluate]

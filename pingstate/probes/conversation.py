@@ -26,8 +26,9 @@ MAX_BANNER_BYTES = 65536
 class Conversation:
     """What to send first, and the conditions on what the target says then.
 
-    `secrets` is what of it must not be in a detail; `reads` says whether a condition reads what
-    the target says. Raises ValueError for what can't be sent or checked.
+    `secrets` are the words sent that no detail may show; `reads` says whether a condition reads
+    what the target says. `timeout` is in seconds. Raises ValueError for what can't be sent or
+    checked.
     """
 
     def __init__(
@@ -41,7 +42,10 @@ class Conversation:
         self.reads = bool(self._banners)
 
     def hold(self, stream: DeadlineSocket | TLSStream, deadline: Deadline, seen: str) -> Outcome:
-        """Hold it over an open stream; `seen` is what there is to tell where nothing is said."""
+        """Hold the conversation over an open stream. Raises OSError and CheckFailedError.
+
+        `seen` is the detail where no condition has one of its own.
+        """
         outcome = Outcome(ok=True, seen=seen)
         if self._send:
             deadline.start_phase("send")
@@ -62,7 +66,7 @@ class Conversation:
             decoder,
             deadline.remaining,
             MAX_BANNER_BYTES,
-            # So that there is time left to judge, and for a callable.
+            # Time is left to evaluate the conditions, and for a callable.
             settle_after=0.9 * deadline.remaining(),
         )
 

@@ -61,7 +61,7 @@ def parse_header(_: str, rest: str) -> HeadCondition:
     """`header:NAME`, or `header:NAME=VALUE` of the field or one of its lines. Raises ValueError."""
     name, equals, value = rest.partition("=")
     value = value.strip()
-    # These are part of a name by the standard, and of an operator by the eye.
+    # The standard lets a name end with `!` or `~`, but here an operator is meant.
     looks_like_operator = equals and (name[-1:] in ("!", "~") or value[:1] in ("=", "~", ">", "<"))
     if looks_like_operator or not TOKEN.fullmatch(name):
         raise ValueError(

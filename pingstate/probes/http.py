@@ -24,7 +24,7 @@ from pingstate.probes.conditions import (
 )
 from pingstate.probes.decoding import BodyDecoder, decode_body
 from pingstate.probes.head_conditions import evaluate_any_2xx
-from pingstate.probes.redirects import MAX_REDIRECTS, REDIRECTS, Redirects
+from pingstate.probes.redirects import MAX_REDIRECTS, REDIRECT_STATUSES, Redirects
 from pingstate.probes.request import (
     create_request,
     encode_basic_auth,
@@ -169,7 +169,7 @@ class HTTPProbe:
             if jar is not None or "Set-Cookie" in answer.fields:
                 jar = self._redirects.carry_cookies(jar, hop, answer, following)
             if "?" in following.url.target:
-                # As a signature is, of a file that another server keeps.
+                # It may be a secret: the signature of a file on another server, for instance.
                 queries += split_secrets({}, None, following.url.target[:_MAX_SECRET_QUERY], b"")
             attempt.secrets = [*queries, *(jar.values if jar else ())]
             hop = following
@@ -178,7 +178,7 @@ class HTTPProbe:
     def _is_redirect(self, answer: Answer) -> bool:
         return (
             self._follow
-            and answer.status in REDIRECTS
+            and answer.status in REDIRECT_STATUSES
             and answer.status not in self._statuses
             and "Location" in answer.fields
         )
@@ -193,7 +193,7 @@ class HTTPProbe:
         if outcome.own_words:
             return outcome
         if outcome.by_status and not outcome.ok:
-            # That is where a health endpoint says what is down.
+            # A health endpoint says in its body what is down.
             body = read_beginning(response, attempt.deadline)
             said = " ".join(decode_body(body, response.fields.get("Content-Type")).split())
             outcome = replace(outcome, quote=excerpt(said, 120) if said else "")
@@ -211,7 +211,7 @@ class HTTPProbe:
         if not (self._bodies or self._calls):
             return outcome
         deadline.start_phase("body")
-        # What is not compressed well still has room for its framing.
+        # Bytes off the wire: what does not compress needs room for its chunks' framing.
         deadline.limit_bytes(max(1 << 20, 4 * self._max_body))
         content = Content(
             BodyDecoder(response.fields.get("Content-Type")),

@@ -6,15 +6,15 @@ import re
 import time
 from typing import Any
 
-# Its own engine backtracks without end as well, but can be told when to give up.
+# Unlike re, it can be told when to give up.
 import regex
 
 from pingstate.probes.stream import Content
 from pingstate.text import excerpt
 
 _HIGH_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\x[89A-Fa-f][0-9A-Fa-f]")
-# What depends on the character that comes next, or came before: regex takes the end of a part for
-# the end, and a look behind tells nothing of where a match begins.
+# What depends on the next or the previous character: a partial search takes the end of what has
+# come for the end of all, and a look-behind does not tell where a match begins.
 _BOUNDARY = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[bBmMXGK]|\(\?<[!=])")
 _FIRST_BUDGET = 0.01  # seconds of CPU time
 
@@ -53,9 +53,9 @@ class Pattern:
         return text.encode("utf-8", "surrogateescape") if self._binary else text
 
     def _search(self, subject: str | bytes, seconds: float, *, partial: bool = False) -> bool:
-        # regex takes its timeout for CPU time of the whole process, which is less than the clock's
-        # on a busy machine, and more beside busy threads. So it gets more and more of it, and what
-        # that took by the clock says how much there is time for.
+        # regex counts its timeout in CPU time of the whole process: slower than the clock on a busy
+        # machine, faster beside busy threads. So it is tried with growing budgets, and what the
+        # last one took by the clock bounds the next.
         ends = time.monotonic() + seconds
         budget, pace = _FIRST_BUDGET, 1.0
         while (left := ends - time.monotonic()) > 0:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pingstate.net.cookies import CookieJar
 
 MAX_REDIRECTS = 10
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 # By their standard meaning they are no secrets, and say nothing of the host they were meant for.
 _HARMLESS = frozenset(
@@ -31,9 +31,9 @@ _OF_CONTENT = frozenset({"digest", "expect", "last-modified", "repr-digest", "tr
 
 
 class Redirects:
-    """The redirects of one probe, whose first `hop` they begin with. Thread-safe: it keeps nothing.
+    """Where a probe may be redirected from its first `hop`. Thread-safe: nothing changes in it.
 
-    `names` are the other names of the target: it redirects to the one it was called by.
+    `names` are other names of the target's host: a redirect to one of them stays on the target.
     """
 
     def __init__(self, hop: Hop, *names: str | None) -> None:
@@ -41,16 +41,16 @@ class Redirects:
         self._ports = {hop.url.port}
         self._home = canonicalize_host(hop.url.host)
         self._hosts = {self._home, *(canonicalize_host(name) for name in names if name)}
-        with suppress(ValueError):  # whatever the user has for a Host
+        with suppress(ValueError):  # the user may send anything as Host
             host, port = parse_authority(hop.request.headers["Host"])
             self._home = canonicalize_host(host)
             self._hosts.add(self._home)
             self._ports.add(port or DEFAULT_PORTS[hop.url.scheme])
 
     def follow(self, hop: Hop, answer: Answer) -> Hop:
-        """The hop after `hop`. Raises CheckFailedError if it cannot be followed.
+        """The hop that the Location of `answer` leads to. Raises CheckFailedError if there is none.
 
-        What may be a secret, and what names the old host, goes to the first hop's origin alone.
+        Fields that may be secret, or that name the old host, go to the first hop's origin alone.
         """
         first, status = self._first, answer.status
         url = join_location(hop.url, answer.fields.getlist("Location")[0])
@@ -81,7 +81,10 @@ class Redirects:
     def carry_cookies(
         self, jar: CookieJar | None, hop: Hop, answer: Answer, following: Hop
     ) -> CookieJar:
-        """Give the next hop the cookies that its host has set; `jar` is None before the first."""
+        """Put the cookies that its host has set into the hop `following`; returns the jar.
+
+        `jar` is None before the first cookie.
+        """
         from pingstate.net.cookies import CookieJar  # few targets set any here
 
         jar = CookieJar() if jar is None else jar
@@ -93,7 +96,7 @@ class Redirects:
         return jar
 
     def _identify(self, url: URL) -> URL:
-        """`url` with the one name of its host."""
+        """`url` with its host's name in one spelling, the same for all names of the target."""
         host = canonicalize_host(url.host)
         return url._replace(host=self._home if host in self._hosts else host)
 

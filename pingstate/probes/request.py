@@ -21,8 +21,7 @@ def create_request(
 
     The length of a body is that of this one, whatever `headers` say.
     """
-    # As Request.prepare() does, but for cookies, hooks and authentication, for which there is code
-    # of its own to load.
+    # As Request.prepare() does, without cookies, hooks and authentication: it loads code for them.
     prepared = requests.PreparedRequest()
     prepared.prepare_method(method)
     prepared.prepare_url("http://localhost/", {})
@@ -80,12 +79,12 @@ def split_secrets(
     return [*words, *map(unquote_plus, words)]
 
 
-# An attribute or an element of XML, an argument of GraphQL, a string of SQL; no key of JSON.
+# An attribute or an element of XML, an argument of GraphQL, a string of SQL; not a key of JSON.
 _QUOTED = re.compile(r"""(?<=")[^"\\]+(?="(?!\s*:))|(?<=')[^'\\]+(?=')|(?<=>)[^<>]+(?=<)""")
 
 
 def _json_values(text: str) -> list[str]:
-    """The strings and numbers of a JSON text as they are spelled; none of what is no JSON."""
+    """The strings and numbers of a JSON text as they are spelled; [] where it is not JSON."""
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return []
     import json  # few requests have a body

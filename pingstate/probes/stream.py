@@ -24,9 +24,10 @@ class Content:
 
     `complete` says that no more will come, `cut` that more would have come, `piece` is the text
     that came last. `limit_name` is the setting behind the limit, "" for none. `settle_after` is
-    for a peer that need not end: the seconds after which what must not come is judged by what has
-    come so far. None waits for the end. `remaining()` is what is left of the check's deadline.
-    `parsed` is the document of text that a condition has parsed, kept for others.
+    for a peer that need not end: the seconds after which conditions on what must not come are
+    evaluated by what has come so far. None waits for the end. `remaining()` is the seconds left of
+    the check's deadline; it raises TimeoutError when none are. `parsed` holds the JSON document
+    once a condition has parsed it, for the other conditions. One thread at a time.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Content:
         return f"{quoted} so far" if self._settled else quoted
 
     def settle(self) -> None:
-        """Take what has come so far for all."""
+        """Treat what has come so far as the whole."""
         self._settled = True
         self.feed(b"", complete=True)
 
@@ -99,18 +100,18 @@ class _Evaluations:
         self._any_wanted = any(not condition.negated for condition in conditions)
 
     def evaluate(self, content: Content) -> bool:
-        """Ask each once more; False as soon as one fails."""
-        for entry in tuple(self.waiting):
-            outcome = entry[1](content)
+        """Evaluate each once more; False as soon as one fails."""
+        for condition, evaluate in tuple(self.waiting):
+            outcome = evaluate(content)
             if outcome is not None:
-                self.waiting.remove(entry)
+                self.waiting.remove((condition, evaluate))
                 self.outcomes.append(outcome)
                 if not outcome.ok:
                     return False
         return True
 
     def patience(self, content: Content) -> float | None:
-        """Seconds from the start of the reading after which to ask again; None waits for more."""
+        """Seconds since the reading began after which to evaluate again; None waits for a piece."""
         times = [one.patience for one, _ in self.waiting if one.patience is not None]
         if content.settle_after is not None and content.data and self._only_unwanted():
             times.append(content.settle_after)
@@ -143,10 +144,10 @@ def read_until_decided(
 ) -> list[Outcome]:
     """Read pieces into `content` until the first condition fails or all are decided.
 
-    `read` takes the most bytes to give and the seconds to wait for them (None: as long as there
-    is time); it gives b"" at the end and raises TimeoutError. With `whole` the reading goes on to
-    the end though all is decided. Outcomes are in the order in which they were decided. Raises
-    TimeoutError when the deadline is over.
+    `read` takes the maximum of bytes and the seconds to wait for them (None: until the deadline);
+    it returns b"" at the end and raises TimeoutError. With `whole` the reading goes on to the end
+    though all is decided. Outcomes are in the order in which they were decided. Raises what `read`
+    raises, and TimeoutError when the deadline is over.
     """
     evaluations = _Evaluations(conditions)
     while not content.complete and (evaluations.waiting or whole):

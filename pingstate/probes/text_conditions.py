@@ -14,15 +14,15 @@ def parse_contains(word: str, rest: str) -> ContentCondition:
     shown = excerpt(rest)
 
     def start() -> Evaluate:
-        end = ""
+        tail = ""
 
         def evaluate(content: Content) -> Outcome | None:
-            nonlocal end
-            # The text may have come in several pieces.
-            recent = end + content.piece
+            nonlocal tail
+            # The text may begin in one piece and end in the next.
+            recent = tail + content.piece
             if rest in recent:
                 return Outcome(ok=True, seen=f"found {shown}")
-            end = recent[max(0, len(recent) - len(rest) + 1) :]
+            tail = recent[max(0, len(recent) - len(rest) + 1) :]
             if not content.complete:
                 return None
             return Outcome(

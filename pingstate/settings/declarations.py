@@ -240,7 +240,7 @@ class Settings:
         None,
         parsing.number(validate_milliseconds),
         "MS",
-        "milliseconds from which a check that is ok means `degraded`",
+        "milliseconds above which a check that is ok means `degraded`",
         default_text="never",
     )
     ready_states: tuple[str, ...] = declare(

@@ -34,7 +34,11 @@ class ConfigurationError(ValueError):
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """Settings that can be used; where each came from, by name; warnings and notes, a line each."""
+    """Settings that can be used, and what there is to tell of them.
+
+    `sources` has, by setting name, the flag or variables that gave it, or "default"; it lacks what
+    was not read. `warnings` and `notes` are lines for the log.
+    """
 
     settings: Settings
     sources: Mapping[str, str]
