@@ -24,22 +24,19 @@ def evaluate(
 
     Without `ends` nothing comes after the last piece, and waiting for it is an AssertionError.
     """
-    protocol = "http" if split_check(check) & {"body_contains", "body_matches", "json", "json_matches"} else "tcp"  # fmt: skip
+    on_body = check.removeprefix("not:").startswith(("body", "json"))
+    protocol = "http" if on_body else "tcp"
     condition = parse_check(protocol, check)
     assert isinstance(condition, ContentCondition)
     decoder = (
         BodyDecoder(content_type)
-        if protocol == "http"
+        if on_body
         else codecs.getincrementaldecoder("utf-8")("surrogateescape")
     )
     content = Content(decoder, Deadline(timeout).remaining, limit, "PINGSTATE_MAX_BODY_BYTES")
     outcomes = read_until_decided(reader(pieces, ends=ends), [condition], content)
     assert len(outcomes) == 1
     return outcomes[0]
-
-
-def split_check(check: str) -> set[str]:
-    return set(check.split(":")[:2])
 
 
 def reader(pieces: Iterable[bytes], *, ends: bool = True) -> Callable[[int, float | None], bytes]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from pingstate import ProbeResult, probe
 from tests.support.servers import talker
-
-TIMEOUT = 30.0
+from tests.support.waiting import TIMEOUT
 
 
 def says(*pieces: bytes, then: str = "close") -> AbstractContextManager[Any]:

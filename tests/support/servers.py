@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import trustme
@@ -49,40 +48,6 @@ def talker(
             last.connect(server.getsockname())
         thread.join(TIMEOUT)
         server.close()
-
-
-@contextlib.contextmanager
-def https_server(certificate: trustme.LeafCert, ca: trustme.CA | None = None) -> Iterator[int]:
-    """An HTTPS server that answers OK; with `ca` it wants a client certificate of that authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    if ca is not None:
-        ca.configure_trust(context)
-        context.verify_mode = ssl.CERT_REQUIRED
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"OK")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """A handshake that the probe ended is what some tests are about."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def read_request(sock: socket.socket) -> bytes:
@@ -149,3 +114,12 @@ def answer_ok(sock: socket.socket) -> None:
     """Read an HTTP request and answer it."""
     read_request(sock)
     sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+
+
+@contextlib.contextmanager
+def https_server(
+    certificate: trustme.LeafCert, client_ca: trustme.CA | None = None
+) -> Iterator[int]:
+    """A server of HTTPS on 127.0.0.1 that answers OK; yields its port. See `tls_context`."""
+    with tls_talker(answer_ok, tls_context(certificate, client_ca)) as (_, port):
+        yield port

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from tests.support.saying import TIMEOUT, check, says
+from tests.support.saying import check, says
 from tests.support.servers import talker
+from tests.support.waiting import TIMEOUT
 
 
 def test_open_is_a_connection_that_stays():
