@@ -38,9 +38,9 @@ ENV_NOTE = "# Written by tests/run.py, where no image registry answered."
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Two set-ups at once would tread on each other."""
-    with Path(__file__).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Wait until no other set-up of this tree is under way."""
+    with Path(__file__).open("rb") as script:
+        fcntl.flock(script, fcntl.LOCK_EX)
         yield
 
 

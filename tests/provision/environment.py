@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import platform
+import os
 import shutil
 import sys
+from pathlib import Path
 
 from tests.provision.commands import ROOT, output, run, say
 from tests.provision.debian import apt_install, may_install
@@ -20,22 +21,36 @@ TOOLS_LOCK = ROOT / "tests/requirements.txt"
 
 
 def ensure_venv() -> None:
-    """Keep the environment for development in .venv, made again only when its needs change."""
-    needs = (ROOT / "pyproject.toml").read_bytes() + TOOLS_LOCK.read_bytes()
-    needs += platform.python_version().encode()
-    stamp = VENV / ".made-from"
+    """Keep the environment for development in .venv."""
+    install_package(VENV, sys.executable, "dev")
+
+
+def install_package(folder: Path, python: str | Path, group: str) -> None:
+    """Keep an environment of this Python with the package and a group of its dependencies.
+
+    It is made again only when the package's needs, the locked versions or the Python change.
+    """
+    version = output(python, "-c", "import platform; print(platform.python_version())") or ""
+    needs = (ROOT / "pyproject.toml").read_bytes() + TOOLS_LOCK.read_bytes() + version.encode()
+    stamp = folder / ".made-from"
     digest = hashlib.sha256(needs).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
-    say("installing the package and its tools into .venv")
-    if output(sys.executable, "-c", "import ensurepip") is None and may_install():
+    say(f"installing the package and its tools into {folder.relative_to(ROOT)}")
+    if output(python, "-c", "import ensurepip") is None and may_install():
         apt_install("python3-venv")
-    same_python = (VENV / f"lib/python3.{sys.version_info.minor}").exists()
-    run(sys.executable, "-m", "venv", *(() if same_python else ("--clear",)), VENV)
-    pip = (PYTHON, "-m", "pip", "install", "-qq")
+    same_python = (folder / f"lib/python{version.rpartition('.')[0]}").exists()
+    run(python, "-m", "venv", *(() if same_python else ("--clear",)), folder)
+    pip = (folder / "bin/python", "-m", "pip", "install", "-qq")
     run(*pip, "pip>=25.1")  # the first that knows dependency groups
-    run(*pip, "--editable", ".", "--group", "dev", "--constraint", TOOLS_LOCK, cwd=ROOT)
+    run(*pip, "--editable", ".", "--group", group, "--constraint", TOOLS_LOCK, cwd=ROOT)
     stamp.write_text(digest)
+
+
+def package_index() -> str | None:
+    """The index that pip on this machine installs from; None for PyPI."""
+    configured = os.environ.get("PIP_INDEX_URL")
+    return configured or output(PYTHON, "-m", "pip", "config", "get", "global.index-url")
 
 
 def ensure_tools() -> None:

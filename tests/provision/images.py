@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.provision.commands import ROOT, output, run, say
 from tests.provision.debian import apt_install, debian_mirror, may_install
-from tests.provision.environment import PYTHON
+from tests.provision.environment import package_index
 
 # By role: the official image, and the folder of the stand-in for it.
 OFFICIAL = {
@@ -101,9 +101,8 @@ def build_arguments() -> dict[str, str]:
     """What an image build must be told about this machine: its base image and package index."""
     arguments = {"PYTHON_IMAGE": os.environ.get("PYTHON_IMAGE") or ensure_image("python")}
     # Without one of its own, a build asks PyPI; a file:// index is of no use to it.
-    index = output(PYTHON, "-m", "pip", "config", "get", "global.index-url")
-    index = os.environ.get("PIP_INDEX_URL") or index or ""
-    if index.startswith("http"):
+    index = package_index()
+    if index and index.startswith("http"):
         arguments["PIP_INDEX_URL"] = index
     if authority := os.environ.get("EXTRA_CA"):
         arguments["EXTRA_CA"] = authority

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.provision.commands import ROOT, SetupError, output, run
-from tests.provision.environment import PYTHON, TOOLS_LOCK
+from tests.provision.commands import ROOT, SetupError, run
+from tests.provision.environment import PYTHON, TOOLS_LOCK, package_index
 
 IMAGE_LOCK = ROOT / ".docker/requirements.txt"
 IMAGE_PYTHON = "3.15"
@@ -31,7 +31,7 @@ def lock(*, upgrade: bool = True) -> None:
     if upgrade:
         command.append("--upgrade")
     # uv does not read pip's configuration.
-    if index := output(PYTHON, "-m", "pip", "config", "get", "global.index-url"):
+    if index := package_index():
         command += ["--index-url", index]
     locks: tuple[tuple[Path, tuple[str, ...]], ...] = (
         (IMAGE_LOCK, ("--generate-hashes", "--python-version", IMAGE_PYTHON)),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.provision.commands import ROOT, SetupError, output, run, say
+from tests.provision.commands import ROOT, SetupError, output, say
 from tests.provision.engine import engine_answers
-from tests.provision.environment import TOOLS_LOCK
+from tests.provision.environment import TOOLS_LOCK, install_package, package_index
 from tests.provision.images import ensure_image
 
 CACHE = ROOT / ".cache/versions"
@@ -68,15 +66,7 @@ def run_versions(wanted: Sequence[str]) -> int:
 
 def _on_this_machine(version: str, python: Path) -> int:
     folder = CACHE / version
-    needs = (ROOT / "pyproject.toml").read_bytes() + TOOLS_LOCK.read_bytes()
-    stamp, digest = folder / ".made-from", hashlib.sha256(needs).hexdigest()
-    if not stamp.exists() or stamp.read_text() != digest:
-        say(f"installing for Python {version}")
-        run(python, "-m", "venv", "--clear", folder)
-        pip = (folder / "bin/python", "-m", "pip", "install", "-qq")
-        run(*pip, "pip>=25.1")
-        run(*pip, "-e", ".", "--group", "test", "-c", TOOLS_LOCK, cwd=ROOT)
-        stamp.write_text(digest)
+    install_package(folder, python, "test")
     pytest = (folder / "bin/python", "-m", "pytest", "-q", "tests/unit")
     return subprocess.run(pytest, cwd=ROOT, check=False).returncode
 
@@ -84,9 +74,7 @@ def _on_this_machine(version: str, python: Path) -> int:
 def _in_a_container(version: str) -> int:
     """The tree is mounted read-only; the container keeps nothing."""
     image = ensure_image("python")
-    index = os.environ.get("PIP_INDEX_URL") or output(
-        sys.executable, "-m", "pip", "config", "get", "global.index-url"
-    )
+    index = package_index()
     given = ("-e", f"PIP_INDEX_URL={index}") if index and index.startswith("http") else ()
     script = (
         f"python=$(command -v python{version} || command -v python3) && "
