@@ -76,8 +76,12 @@ def load_settings(
     links = {name for name, value in environ.items() if _is_service_link(name, value)}
     own = {name: value for name, value in environ.items() if name not in links}
     settings = [setting for setting in SETTINGS if only is None or setting.name in only]
+    found = {setting.name: _find(setting, own, flags or {}) for setting in settings}
     for setting in settings:
-        given, unread = _find(setting, own, flags or {})
+        given, unread = found[setting.name]
+        if setting.refuses_empty and found.get("probe", ([], []))[0]:
+            # It takes the address's place.
+            given = [one for one in given if one.text]
         if given or not unread:
             lines[setting.name] = given
         parsed, bad = _parse(setting, given)
@@ -105,7 +109,8 @@ def _find(
     """What was given for a setting, by the flag before the variables, and what could not be read.
 
     Empty is how compose files and templates spell "not set", and so it is here, but for the
-    address: to probe another target than the one that was meant would go unnoticed.
+    address: to probe another target than the one that was meant would go unnoticed. It counts as
+    given, with an empty text.
     """
     given, problems = [], []
     flag = flags.get(setting.name)
@@ -136,21 +141,19 @@ def _variables(setting: Setting, environ: Mapping[str, str]) -> list[str]:
 
 def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) -> list[_Text]:
     file_variable = f"{variable}_FILE"
-    names = [
-        name
-        for name in (variable, file_variable)
-        if environ.get(name) or (name in environ and setting.refuses_empty)
-    ]
+    names = [name for name in (variable, file_variable) if environ.get(name)]
     if len(names) == 2:
         raise ConfigurationError(
             [f"{variable}: {file_variable} is set as well; expected one of the two"]
         )
-    texts = []
-    for name in names:
-        text = environ[name] if name == variable else _read_file(name, environ[name])
-        if text or setting.refuses_empty:
-            texts.append(_Text(name, text))
-    return texts
+    texts = [
+        _Text(name, environ[name] if name == variable else _read_file(name, environ[name]))
+        for name in names
+    ]
+    if setting.refuses_empty:
+        empty = (_Text(name, "") for name in (variable, file_variable) if name in environ)
+        return texts or list(empty)[:1]
+    return [one for one in texts if one.text]
 
 
 _FOREIGN_MARKS = {

@@ -107,7 +107,7 @@ def test_a_probe_in_a_config_map_watches_a_target(
         "PINGSTATE_PROBE": "watch:orders",
         "watch.py": PROBE,
     }
-    annotations = {"pingstate/address": "orders", "pingstate/interval": "0.25"}
+    annotations = {"pingstate/interval": "0.25"}
     variables, files = render_sidecar(tmp_path, annotations, config, {})
     with (
         running_server(server_image("nginx"), network, alias="orders") as nginx,

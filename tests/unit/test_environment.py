@@ -73,6 +73,40 @@ def test_empty_is_not_set_for_every_setting_but_the_address(setting, tmp_path):
                 assert loaded.warnings == ()
 
 
+def test_an_empty_address_is_not_set_beside_a_probe_that_takes_its_place(tmp_path):
+    probe, nothing = tmp_path / "probe", tmp_path / "no-probe"
+    probe.write_text("json:loads\n")
+    nothing.touch()
+    for environ in empty_ways("PINGSTATE_ADDRESS", tmp_path):
+        for loaded in (
+            load_settings({**environ, "PINGSTATE_PROBE": "json:loads"}),
+            load_settings({**environ, "PINGSTATE_PROBE_FILE": str(probe)}),
+            load_settings(environ, {"probe": "json:loads"}),
+        ):
+            assert loaded.settings.probe == "json:loads"
+            assert loaded.sources["address"] == "default"
+        # Where there is no probe after all, the address is missed.
+        for variables, flags in (
+            ({"PINGSTATE_PROBE": ""}, {}),
+            ({"PINGSTATE_PROBE_FILE": str(nothing)}, {}),
+            ({}, {"probe": ""}),
+        ):
+            with pytest.raises(ConfigurationError, match=r"^PINGSTATE_ADDRESS(_FILE)?: "):
+                load_settings({**environ, **variables}, flags)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("address", "db.internal"), ("path", "/health"), ("check", "open:1")]
+)
+def test_an_empty_variable_leaves_its_setting_to_the_file(tmp_path, name, text):
+    file = tmp_path / "value"
+    file.write_text(f"{text}\n")
+    variable = f"PINGSTATE_{name.upper()}"
+    loaded = load_settings({variable: "", f"{variable}_FILE": str(file)})
+    assert getattr(loaded.settings, name) in (text, (text,))
+    assert loaded.sources[name] == f"{variable}_FILE"
+
+
 @pytest.mark.parametrize(
     ("data", "value"),
     [
