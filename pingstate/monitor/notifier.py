@@ -41,8 +41,14 @@ class Notifier:
             if not dropped:
                 self._pending.append((old, new, result))
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="pingstate-callback", daemon=True).start()
+                try:
+                    thread = threading.Thread(
+                        target=self._run, name="pingstate-callback", daemon=True
+                    )
+                    thread.start()
+                    self._running = True
+                except RuntimeError as exc:  # what waits is told with the next transition
+                    log.error("on_transition has to wait: %s", exc)  # noqa: TRY400  # one line
         if dropped:
             log.error("on_transition is blocked; dropped %s -> %s", old, new)
 

@@ -74,3 +74,16 @@ def test_callback_that_raises_is_logged_and_called_again(caplog):
     wait_until(lambda: callback_threads() == [])
     assert told == ["a", "b"]
     assert caplog.text.count("on_transition raised SystemExit: no") == 2
+
+
+def test_transition_that_gets_no_thread_is_told_with_the_next_one(caplog):
+    told = []
+    notifier = Notifier(lambda _old, new, _result: told.append(new))
+    before = threading.stack_size(1 << 60)  # more than there is room for
+    try:
+        notifier.notify("x", "a", OK)
+    finally:
+        threading.stack_size(before)
+    assert "on_transition has to wait: can't start new thread" in caplog.text
+    notifier.notify("a", "b", OK)
+    wait_until(lambda: told == ["a", "b"])
