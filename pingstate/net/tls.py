@@ -101,13 +101,13 @@ class TLSStream:
             raise
 
     def _read_alert(self) -> ssl.SSLError | None:
-        """Why the target has left, if it said so before."""
+        """Why the target has left, if it said so before; an answer is kept for the next read."""
         with suppress(OSError):
             while self._receive():
                 pass
         try:
-            while self._tls.read(16384):
-                pass
+            while data := self._tls.read(16384):
+                self._ahead += data
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError):
             return None
         except ssl.SSLError as exc:

@@ -298,3 +298,16 @@ def test_who_speaks_no_tls_is_no_ssl_error():
         deadline = Deadline(TIMEOUT)
         with connect(host, port, deadline) as sock, pytest.raises(CheckFailedError):
             TLSStream(sock, client_context(), "localhost", deadline)
+
+
+def test_answer_of_a_target_that_leaves_before_all_was_sent_is_kept():
+    def refuse(sock):
+        sock.recv(1000)
+        sock.sendall(b"too large")
+
+    with stream_to(refuse) as stream:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            stream.sendall(bytes(16 << 20))
+        assert stream.recv() == b"too large"
+        with suppress(ConnectionResetError):
+            assert stream.recv() == b""
