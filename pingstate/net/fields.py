@@ -1,4 +1,4 @@
-"""The fields of a head, read line by line, and what they say of the body (RFC 9112, 5 and 6)."""
+"""The head of an answer, read line by line, and what it says of the body (RFC 9112, 4 to 6)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,41 @@ from typing import BinaryIO
 from urllib3 import HTTPHeaderDict
 
 from pingstate.net.errors import CheckFailedError
+from pingstate.text import excerpt
 from pingstate.values import TOKEN
 
+MAX_LINE = 65536  # bytes
+# RFC 9110, 18.6, and what was registered since.
+CODINGS = frozenset(
+    {"aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "pack200-gzip"}
+    | {"x-compress", "x-gzip", "zstd"}
+)
+
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")
+# RFC 9113, 4.1: SETTINGS or GOAWAY, of the whole connection.
+_HTTP_2_FRAME = re.compile(rb"...[\x04\x07].\0{4}", re.DOTALL)
 _FRAMING = frozenset({"contentlength", "transferencoding"})
 _MAX_LENGTH = 10**18  # bytes: more than anybody waits for
+
+
+def read_status_line(stream: BinaryIO) -> tuple[str, int, str]:
+    """Version, status and reason, the last as Latin-1. Raises CheckFailedError, OSError."""
+    line = stream.readline(MAX_LINE + 1)
+    if not line:
+        raise CheckFailedError("closed without an answer")
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None or len(line) > MAX_LINE:
+        raise CheckFailedError(_describe_foreign(line))
+    return found[1].decode(), int(found[2]), (found[3] or b"").decode("latin-1")
+
+
+def _describe_foreign(line: bytes) -> str:
+    """What a target said that is no HTTP/1."""
+    if line[:2] in (b"\x15\x03", b"\x16\x03"):  # RFC 8446, 5.1: an alert, a handshake
+        return "not an HTTP answer but TLS: expected protocol https"
+    if _HTTP_2_FRAME.match(line):
+        return "not an HTTP/1 answer but HTTP/2"
+    return f"not an HTTP answer: {excerpt(line[:512])}"
 
 
 def read_fields(stream: BinaryIO) -> HTTPHeaderDict:

@@ -22,18 +22,22 @@ from urllib3.util.retry import Retry
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
-from pingstate.net.fields import parse_codings, parse_content_length, read_fields
+from pingstate.net.fields import (
+    CODINGS,
+    MAX_LINE,
+    parse_codings,
+    parse_content_length,
+    read_fields,
+    read_status_line,
+)
 from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import URL
-from pingstate.text import excerpt
 
 # Off the wire, interim answers included; http.client makes some ten times as much memory of a head.
 MAX_HEAD_BYTES = 98_304
-_MAX_LINE = 65536
 _CUT_OFF = "the body was cut off"
-_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?: ([^\n]*))?\r?\n")  # RFC 9112, 4
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
@@ -80,7 +84,7 @@ class _Response(http.client.HTTPResponse):
         """Read the head of the final answer."""
         interim = True
         while interim:
-            version, status, reason = self._read_status()
+            version, status, reason = read_status_line(self.fp)
             self.fields = read_fields(self.fp)
             interim = 100 <= status <= 199 and status != 101  # RFC 9110, 15.2
         self.code = self.status = status
@@ -105,15 +109,6 @@ class _Response(http.client.HTTPResponse):
         coded = [*parse_codings(self.fields, "Content-Encoding"), *codings]
         self.codings = ", ".join(coding for coding in coded if coding != "chunked")
 
-    def _read_status(self) -> tuple[str, int, str]:
-        line = self.fp.readline(_MAX_LINE + 1)
-        if not line:
-            raise CheckFailedError("closed without an answer")
-        found = _STATUS_LINE.fullmatch(line)
-        if found is None or len(line) > _MAX_LINE:
-            raise CheckFailedError(f"not an HTTP answer: {excerpt(line[:512])}")
-        return found[1].decode(), int(found[2]), (found[3] or b"").decode("latin-1")
-
     def _get_chunk_left(self) -> int | None:
         # http.client takes any two bytes for the end of a chunk (RFC 9112, 7.1).
         if self.chunk_left == 0:
@@ -129,21 +124,46 @@ class _Response(http.client.HTTPResponse):
 
     def _read_next_chunk_size(self) -> int:
         # http.client takes any number here as well, -1 and 0x5 among them (RFC 9112, 7.1).
-        line = self.fp.readline(_MAX_LINE + 1)
+        line = self.fp.readline(MAX_LINE + 1)
         found = _CHUNK_SIZE.fullmatch(line)
         if found is None:
-            cut = not line.endswith(b"\n") and len(line) <= _MAX_LINE
+            cut = not line.endswith(b"\n") and len(line) <= MAX_LINE
             raise CheckFailedError(_CUT_OFF if cut else "the body is malformed: no size of a chunk")
         return int(found[1], 16)
 
 
 class Answer(HTTPResponse):
-    """urllib3's response to be read by `read1()`; its `headers` are what urllib3 needs to know.
+    """urllib3's response to be read by `read_decoded()`; its `headers` are for urllib3 alone.
 
     `fields` are those that came, each line of one by itself in `getlist()`.
     """
 
     fields: HTTPHeaderDict
+
+    @property
+    def unreadable_coding(self) -> str:
+        """A content coding of the body that can't be decoded here; "" where there is none.
+
+        A name that is no coding's, such as `utf-8`, is taken for a slip: the body is as it came.
+        """
+        codings = parse_codings(self.headers, "Content-Encoding")
+        return next((one for one in codings if one in CODINGS - {*self.CONTENT_DECODERS}), "")
+
+    def read_decoded(self, size: int) -> bytes:
+        """What has come, b"" at the end. Raises CheckFailedError for one amid compressed data."""
+        data = self.read1(size, decode_content=True)
+        if not data and self.tell() and not _has_ended(self._decoder):
+            raise CheckFailedError(_CUT_OFF)
+        return data
+
+
+def _has_ended(decoder: Any) -> bool:
+    """Whether a decoder of urllib3's has come to the end of its data, which urllib3 never asks."""
+    return all(
+        # One that has read a whole member of gzip skips what is no other.
+        getattr(one, "_state", 0) or getattr(getattr(one, "_obj", None), "eof", True)
+        for one in getattr(decoder, "_decoders", [decoder])
+    )
 
 
 class _Connection(HTTPConnection):
@@ -302,7 +322,7 @@ def read_beginning(answer: Answer, deadline: Deadline) -> bytes:
         deadline.shorten(MAX_REST_SECONDS),
     ):
         deadline.limit_bytes(MAX_REST_BYTES)
-        while len(body) < 1024 and (data := answer.read1(1024, decode_content=True)):
+        while len(body) < 1024 and (data := answer.read_decoded(1024)):
             body += data
     return body
 

@@ -11,6 +11,7 @@ from pingstate.text import one_line
 _ALERT = re.compile("(?:sslv3|tlsv1|tlsv13|ssl/tls) (?:alert )?(.+)")
 _HELP = {
     "certificate required": ": it asks for a client certificate (PINGSTATE_CLIENT_CERT)",
+    "no application protocol": ": it wants another one than HTTP/1.1 (ALPN)",
     "unrecognized name": ": it serves another name (PINGSTATE_SERVER_NAME)",
 }
 

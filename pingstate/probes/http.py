@@ -192,7 +192,7 @@ class HTTPProbe:
         attempt.deadline.stop(grace=MAX_REST_SECONDS)
         if outcome.own_words:
             return outcome
-        if outcome.by_status and not outcome.ok:
+        if outcome.by_status and not outcome.ok and not response.unreadable_coding:
             # A health endpoint says in its body what is down.
             body = read_beginning(response, attempt.deadline)
             said = " ".join(decode_body(body, response.fields.get("Content-Type")).split())
@@ -211,6 +211,8 @@ class HTTPProbe:
         if not (self._bodies or self._calls):
             return outcome
         deadline.start_phase("body")
+        if self._bodies and (coding := response.unreadable_coding):
+            raise CheckFailedError(f"the body is coded as {coding}, which can't be read")
         # Bytes off the wire: what does not compress needs room for its chunks' framing.
         deadline.limit_bytes(max(1 << 20, 4 * self._max_body))
         content = Content(
@@ -221,7 +223,7 @@ class HTTPProbe:
         )
 
         def read(size: int, _: float | None) -> bytes:
-            return response.read1(size, decode_content=True)
+            return response.read_decoded(size)
 
         outcomes = read_until_decided(read, self._bodies, content, whole=bool(self._calls))
         outcome = outcomes[-1] if outcomes else outcome

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from pingstate import probe
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.fields import parse_codings, parse_content_length, read_fields
+from pingstate.net.fields import (
+    parse_codings,
+    parse_content_length,
+    read_fields,
+    read_status_line,
+)
 from pingstate.values import TOKEN
 from tests.support.servers import answering
 from tests.support.target import Target
@@ -17,6 +22,26 @@ from tests.support.target import Target
 OK = b"HTTP/1.1 200 OK\r\n"
 JSON = b'{"status":"UP"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(JSON), JSON)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"", "closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not an HTTP answer: 'SSH-2.0-OpenSSH_9.2"),
+        (b"ICY 200 OK\r\n", "not an HTTP answer: 'ICY 200 OK"),
+        (b"HTTP/2 200 OK\r\n", "not an HTTP answer: 'HTTP/2 200 OK"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "not an HTTP answer but TLS: expected protocol https"),
+        (b"\x15\x03\x03\0\x02\x02\x0a", "not an HTTP answer but TLS: expected protocol https"),
+        (b"\0\0\x12\x04\0\0\0\0\0" + bytes(18), "not an HTTP/1 answer but HTTP/2"),
+        (b"\0\0\x08\x07\0\0\0\0\0" + bytes(8), "not an HTTP/1 answer but HTTP/2"),
+    ],
+)
+def test_what_is_no_answer_is_named(said, words):
+    with pytest.raises(CheckFailedError) as raised:
+        read_status_line(io.BytesIO(said))
+    assert str(raised.value).startswith(words)
+
 
 # Lines that are no field, and whether a field's name may have been meant by it.
 NO_FIELDS = {

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import gzip
+import random
 import socket
 import ssl
 import threading
 import time
+import zlib
 
 import pytest
+from urllib3.response import HTTPResponse
 
 from pingstate import probe
+from pingstate.net.fields import CODINGS
 from tests.support.servers import read_request, talker
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -278,6 +282,9 @@ def test_body_of_a_failure_that_hangs_costs_no_verdict(first, piece, quote):
 
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
+NOISE = random.Random(1).randbytes(2000)
+PACKED = gzip.compress(NOISE)
+UNREADABLE = CODINGS - {*HTTPResponse.CONTENT_DECODERS}
 
 
 @pytest.mark.parametrize(
@@ -299,17 +306,69 @@ GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
         (GZIP + b"nonsense", "the body can't be decoded as its Content-Encoding says"),
         (OK + b"Content-Encoding: deflate\r\n\r\nnonsense", "the body can't be decoded as its Content-Encoding says"),
         (OK + b"Content-Encoding: " + b"gzip," * 50 + b"gzip\r\n\r\nx", "the body can't be decoded as its Content-Encoding says"),
+        *((GZIP + PACKED[:cut], "the body was cut off") for cut in (1, 9, 12, 500, -8, -1)),
+        (OK + b"Content-Encoding: x-gzip\r\n\r\n" + PACKED[:500], "the body was cut off"),
+        (OK + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(NOISE)[:500], "the body was cut off"),
+        (OK + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(NOISE)[2:500], "the body was cut off"),
+        (OK + b"Content-Encoding: gzip, gzip\r\n\r\n" + gzip.compress(PACKED[:500]), "the body was cut off"),
+        (OK + b"Transfer-Encoding: gzip\r\n\r\n" + PACKED[:500], "the body was cut off"),
+        *((OK + b"Content-Encoding: %s\r\n\r\nx" % name.encode(), f"the body is coded as {name}, which can't be read") for name in sorted(UNREADABLE)),
+        (OK + b"Content-Encoding: BR\r\n\r\nx", "the body is coded as br, which can't be read"),
+        (OK + b"Content-Encoding: gzip, br\r\n\r\nx", "the body is coded as br, which can't be read"),
     ],
 )  # fmt: skip
-def test_broken_body_is_told_in_words(answer, detail):
+@pytest.mark.parametrize("condition", ["body_matches:never", "not:body_contains:maintenance"])
+def test_broken_body_is_told_in_words(answer, detail, condition):
     def talk(sock):
         read_request(sock)
         sock.sendall(answer)
 
-    result = check(talk, check="body_matches:never")
+    result = check(talk, check=condition)
     assert (result.ok, result.phase, result.detail) == (False, "body", f"body: {detail}")
     # A check that needs no body does not care.
     assert check(talk).ok
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"po") + gzip.compress(b"ng"),
+        gzip.compress(b"pong") + bytes(512),
+        gzip.compress(b"pong") + b"\0",
+    ],
+)
+def test_compressed_body_that_has_ended_may_have_more_behind_it(body):
+    def talk(sock):
+        read_request(sock)
+        sock.sendall(sized(body, OK + b"Content-Encoding: gzip\r\n"))
+
+    assert check(talk, check="body_matches:^pong$").ok
+
+
+def test_empty_body_of_a_coding_is_empty():
+    for coding in ("gzip", "deflate"):
+
+        def talk(sock, coding=coding):
+            read_request(sock)
+            sock.sendall(sized(b"", OK + b"Content-Encoding: %s\r\n" % coding.encode()))
+
+        assert check(talk, check="not:body_contains:x").ok
+
+
+def test_callable_gets_a_body_that_cannot_be_decoded_as_it_came():
+    def talk(sock):
+        read_request(sock)
+        sock.sendall(sized(b"\x0b\x00", OK + b"Content-Encoding: br\r\n"))
+
+    assert check(talk, check=lambda answer: answer.body == b"\x0b\x00").ok
+
+
+def test_quotation_of_a_body_that_cannot_be_decoded_is_left_out():
+    def talk(sock):
+        read_request(sock)
+        sock.sendall(sized(b"\x0b\x00", DOWN + b"Content-Encoding: br\r\n"))
+
+    assert check(talk).detail == "check: HTTP 503, expected a 2xx"
 
 
 def test_identity_among_codings_is_none():

@@ -23,7 +23,7 @@ def ssl_error(reason, text):
         (ssl_error("UNEXPECTED_EOF_WHILE_READING", "unexpected eof while reading"), "TLS failed: the target closed the connection"),
         (ssl_error("SSLV3_ALERT_HANDSHAKE_FAILURE", "sslv3 alert handshake failure"), "TLS failed: the target sent the alert 'handshake failure'"),
         (ssl_error("TLSV1_ALERT_PROTOCOL_VERSION", "tlsv1 alert protocol version"), "TLS failed: the target sent the alert 'protocol version'"),
-        (ssl_error(None, "tlsv1 alert no application protocol"), "TLS failed: the target sent the alert 'no application protocol'"),
+        (ssl_error(None, "tlsv1 alert no application protocol"), "TLS failed: the target sent the alert 'no application protocol': it wants another one than HTTP/1.1 (ALPN)"),
         (ssl_error(None, "ssl/tls alert bad certificate"), "TLS failed: the target sent the alert 'bad certificate'"),
         (ssl_error("UNSUPPORTED_PROTOCOL", "unsupported protocol"), "TLS failed: unsupported protocol"),
         (ssl_error(None, "unknown error"), "TLS failed: OpenSSL has no word for it"),
