@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import tomllib
 
 from tests.hostile.measure import CASES
 from tests.run import COMMANDS
@@ -218,3 +219,13 @@ def test_table_of_the_hostile_ways_names_every_family_and_counts_its_ways():
     total = str(sum(map(len, ways.values())))
     assert f"{total} ways" in text
     assert f"[{total} hostile" in Document(README).text
+
+
+def test_rooms_are_the_layers_that_import_linter_holds():
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [re.findall(r"\w+", layer) for layer in linter["contracts"][0]["layers"]]
+    rows = re.findall(r"^\| (`[^|]+) \|", Document(CONTRIBUTING).text, re.MULTILINE)
+    rooms = [name.rstrip("/") for row in rows for name in re.findall(r"`(\w+/?)`", row)]
+    assert sorted(rooms) == sorted(room for layer in layers for room in layer)
+    depths = [next(i for i, layer in enumerate(layers) if room in layer) for room in rooms]
+    assert depths == sorted(depths), "not from the top"
