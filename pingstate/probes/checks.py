@@ -10,8 +10,8 @@ from pingstate.imports import import_from_string
 from pingstate.probes.conditions import CallCondition, Check, Condition, ContentCondition
 
 # By word: the module and the function that parse it, imported at first use, and what follows `:`.
-Words = dict[str, tuple[str, str, str]]
-_HTTP: Words = {
+_Words = dict[str, tuple[str, str, str]]
+_HTTP: _Words = {
     "status": ("head_conditions", "parse_status", "LIST"),
     "body_contains": ("text_conditions", "parse_contains", "TEXT"),
     "body_matches": ("pattern_conditions", "parse_matches", "REGEX"),
@@ -20,12 +20,12 @@ _HTTP: Words = {
     "header": ("head_conditions", "parse_header", "NAME=VALUE"),
     "header_matches": ("pattern_conditions", "parse_header_matches", "NAME=REGEX"),
 }
-_TCP: Words = {
+_TCP: _Words = {
     "banner_contains": ("text_conditions", "parse_contains", "TEXT"),
     "banner_matches": ("pattern_conditions", "parse_matches", "REGEX"),
     "open": ("open_condition", "parse_open", "SECONDS"),
 }
-_CALL: Words = {"call": ("", "", "module:function")}
+_CALL: _Words = {"call": ("", "", "module:function")}
 
 
 def parse_checks(
@@ -65,8 +65,10 @@ def parse_check(protocol: str, text: str, timeout: float | None = None) -> Condi
     words = (_TCP if protocol in ("tcp", "tls") else _HTTP) | _CALL
     word, colon, rest = text.partition(":")
     if not colon or word not in words:
-        suggestions = import_module("pingstate.probes.suggestions")
-        raise ValueError(suggestions.describe_unknown(protocol, text, words, {*_HTTP, *_TCP}))
+        from pingstate.probes.suggestions import describe_unknown  # only for what is wrong
+
+        forms = {name: form for name, (_, _, form) in words.items()}
+        raise ValueError(describe_unknown(protocol, text, forms, {*_HTTP, *_TCP}, parse_check))
     if word == "call":
         try:
             return CallCondition(_require_callable(import_from_string(rest)))
