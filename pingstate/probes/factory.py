@@ -26,10 +26,12 @@ def probe(
     """A probe for `tcp`, `tls`, `http` or `https`.
 
     `address` is a host name, an IP address or `unix:/path`; `port` is 1 to 65535, None for 443
-    (80 for http); `timeout` is in seconds for the whole check, None for 2 (tcp) or 5 (the others).
-    `check` is a string of the mini-language, a callable, or several of both that must all hold.
-    `options` are those of `TCPProbe`, `TLSProbe` or `HTTPProbe`. Raises ValueError for what is
-    wrong.
+    (80 for http, with `starttls` that protocol's own). `path` is for http and https. `timeout` is
+    seconds for the whole check, above 0, at most a day, None for 2 (tcp) or 5 (the others). `check`
+    is a string of the mini-language, a callable, or several of both that must all hold; None takes
+    any connect, handshake or 2xx. `options` are those of `TCPProbe`, `TLSProbe` or `HTTPProbe`.
+    Nothing is connected to yet. Raises ValueError for a value that can't be used, and TypeError for
+    an option that the protocol does not have.
     """
     protocol = validate_protocol(protocol)
     if protocol == "tcp":

@@ -55,6 +55,7 @@ _MAX_SECRET_QUERY = 4096  # characters of a target that a redirect led to
 class HTTPProbe:
     """Ask one URL with requests and judge the final answer.
 
+    `address`, `port`, `path`, `check` and `timeout` are those of `probe()`; `tls` is for https.
     `method` is any HTTP method, None for GET, or for POST where there is a `body`. Text is sent as
     UTF-8. `headers` are sent as they are, `Host` included, and replace the probe's own; a body's
     length is always its own. `basic_auth` is (user, password). `ca_file` is a PEM file of what to
@@ -62,13 +63,14 @@ class HTTPProbe:
     certificate; `client_cert` and `client_key` are PEM files; files that are replaced are used
     from the next check on. `server_name` is the name in the TLS handshake and the one that is
     verified (None: `address`); `verify_tls` False accepts any certificate. `ip_version` is 4 or 6,
-    None for both. At most `max_body_bytes` of a decoded body are read, and only where the check
-    needs it.
+    None for both. At most `max_body_bytes` (0 to 16 MiB) of a decoded body are read, and only where
+    the check needs it.
 
-    Redirects are followed at most 10 times, to http and https only, and not for a status that the
-    check names. To another origin go no credentials and of `headers` only those that are harmless
-    anywhere, such as User-Agent and Accept; a host gets back the cookies that it set on the way.
-    A body is sent again where the status says so (RFC 9110, 15.4), and never to another origin.
+    With `follow_redirects` redirects are followed at most 10 times, to http and https only, and not
+    for a status that the check names. To another origin go no credentials and of `headers` only
+    those that are harmless anywhere, such as User-Agent and Accept; a host gets back the cookies
+    that it set on the way. A body is sent again where the status says so (RFC 9110, 15.4), and
+    never to another origin.
 
     Proxies, `.netrc` and CA settings of the environment change nothing. Thread-safe: each check
     has a connection of its own. Raises ValueError for what can't be asked, certificate files that

@@ -23,9 +23,10 @@ from pingstate.values import (
 class TCPProbe:
     """Connect to a TCP port or a Unix socket, and read the banner where the check needs one.
 
-    `send` is written before a banner is read. A callable check gets the open socket, whose every
-    call ends with the deadline. `ip_version` is 4 or 6, None for both. Thread-safe: each check has
-    a connection of its own.
+    `address`, `port`, `check` and `timeout` are those of `probe()`. `send` is written before a
+    banner is read. A callable check gets the open socket, whose every call ends with the deadline.
+    `ip_version` is 4 or 6, None for both. Thread-safe: each check has a connection of its own.
+    Raises ValueError for what can't be probed.
     """
 
     def __init__(

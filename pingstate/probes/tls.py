@@ -32,12 +32,12 @@ MAX_BYTES = 16_777_216
 class TLSProbe:
     """Connect, shake hands by TLS, and read the banner inside where the check needs one.
 
-    `starttls` is `smtp`, `imap`, `pop3`, `postgres` or `ldap`, in whose protocol TLS is asked for
-    first; None begins with TLS. `port` None is 443, or that protocol's own. `ca_file` is a PEM
-    file of what to trust instead of the system's authorities: roots, intermediates or the target's
-    own certificate; `client_cert` and `client_key` are PEM files; `server_name` is the name in
-    the handshake and the one that is verified (None: `address`); `verify_tls` False accepts any
-    certificate. No protocol is offered (RFC 7301).
+    `address`, `port`, `check` and `timeout` are those of `probe()`. `starttls` is `smtp`, `imap`,
+    `pop3`, `postgres` or `ldap`, in whose protocol TLS is asked for first; None begins with TLS.
+    `ca_file` is a PEM file of what to trust instead of the system's authorities: roots,
+    intermediates or the target's own certificate; `client_cert` and `client_key` are PEM files;
+    `server_name` is the name in the handshake and the one that is verified (None: `address`);
+    `verify_tls` False accepts any certificate. No protocol is offered (RFC 7301).
 
     `send` is written inside TLS before a banner is read. A callable check gets the stream inside
     TLS, which has a socket's methods, `getpeercert()` and the `certificate`, and whose every call
