@@ -107,6 +107,7 @@ class _Response(http.client.HTTPResponse):
         else:
             self.length = self.content_length
         coded = [*parse_codings(self.fields, "Content-Encoding"), *codings]
+        coded = [] if self.length == 0 else coded
         self.codings = ", ".join(coding for coding in coded if coding != "chunked")
 
     def _get_chunk_left(self) -> int | None:

@@ -125,6 +125,10 @@ class ContentCondition:
         return replace(self, start=start, negated=True)
 
 
+# What coroutines, iterators and a `ProbeResult` have: to Python they are true whatever they say.
+_ALWAYS_TRUE = ("__await__", "__next__", "latency_ms")
+
+
 @dataclass(frozen=True)
 class CallCondition:
     """A callable that gets the `HTTPResponseSnapshot`, or the open socket, and judges it."""
@@ -143,14 +147,18 @@ class CallCondition:
 
     def _call(self, subject: Any) -> Outcome:
         try:
-            returned = self.function(subject)
-            if isinstance(returned, tuple):
-                ok, detail = returned
+            verdict = self.function(subject)
+            words, own_words = "the check returned a false value", False
+            if isinstance(verdict, tuple):
+                verdict, detail = verdict
                 words = one_line(str(detail))
-                return Outcome(bool(ok), words, own_words=bool(words))
-            if returned:
-                return Outcome(ok=True)
-            return Outcome(ok=False, seen="the check returned a false value")
+                own_words = bool(words)
+            if any(hasattr(verdict, name) for name in _ALWAYS_TRUE):
+                kind = type(verdict).__name__
+                seen = f"the check returned a {kind}, expected true or false"
+                return Outcome(ok=False, seen=seen, undecided=True)
+            ok = bool(verdict)
+            return Outcome(ok, "" if ok and not own_words else words, own_words=own_words)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  # the user's code may raise anything

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingstate import probe
+from pingstate import ProbeResult, probe
 from pingstate.probes.conditions import CallCondition, Outcome
 from tests.support.content import evaluate
 from tests.support.servers import https_server, talker
@@ -22,12 +23,33 @@ from tests.support.servers import https_server, talker
         (lambda _: None, (False, "the check returned a false value")),
         (lambda _: 1 / 0, (False, "the check raised ZeroDivisionError: division by zero")),
         (lambda _: (1, 2, 3), (False, "the check raised ValueError: too many values to unpack")),
+        (lambda _: re.match("x", "x"), (True, "")),
+        (lambda _: object(), (True, "")),
+        (lambda _: (word for word in ()), (False, "the check returned a generator, expected true")),
+        (lambda _: filter(None, [1]), (False, "the check returned a filter, expected true")),
+        (
+            lambda _: ProbeResult(ok=True),
+            (False, "the check returned a ProbeResult, expected true"),
+        ),
+        (lambda _: (ProbeResult(ok=True), "x"), (False, "the check returned a ProbeResult, ")),
     ],
 )
 def test_callable_decides_and_one_that_raises_is_a_fail(function, outcome):
     found = CallCondition(function).evaluate(None)
     assert found.ok is outcome[0]
     assert found.detail.startswith(outcome[1])
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_what_is_always_true_is_no_verdict_whichever_way_round():
+    async def check(_):
+        raise AssertionError
+
+    condition = CallCondition(check)
+    for asked in (condition, condition.negate("not:call:x:y")):
+        found = asked.evaluate(None)
+        assert not found.ok
+        assert found.detail == "the check returned a coroutine, expected true or false"
 
 
 def test_callable_whose_exception_cannot_be_read_is_a_fail():
