@@ -48,66 +48,49 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("sink", SINKS)
-@pytest.mark.parametrize("mode", MODES)
-def test_exit_code_does_not_change_where_lines_can_not_be_written(mode, sink, listening, tmp_path):
+def run_mode(mode, listening, *before, **streams):
+    """Run a mode to its end, behind the words of `before`; it has ended with its exit code."""
     arguments, code = MODES[mode]
     closed = str(free_port())
-    command = [sys.executable, "-m", "pingstate"]
-    command += [closed if word == "CLOSED" else word for word in arguments]
+    command = [closed if word == "CLOSED" else word for word in arguments]
     ended = subprocess.run(
-        ["sh", "-c", f'"$@" {SINKS[sink]}', "sh", *command],
+        [*before, sys.executable, "-m", "pingstate", *command],
         env=clean_environ(PINGSTATE_PORT=str(listening), PINGSTATE_API_PORT=closed),
         cwd=ROOT,
-        capture_output=True,
-        text=True,
         timeout=TIMEOUT,
         check=False,
+        **streams,
     )
     assert ended.returncode == code
+    return ended
+
+
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("mode", MODES)
+def test_exit_code_does_not_change_where_lines_can_not_be_written(mode, sink, listening):
+    shell = ("sh", "-c", f'"$@" {SINKS[sink]}', "sh")
+    ended = run_mode(mode, listening, *shell, capture_output=True, text=True)
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
 
 
 @pytest.mark.parametrize("mode", ["up", "ready", "help", "settings", "unknown flag", "bad setting"])
 def test_exit_code_does_not_change_where_the_reader_has_gone(mode, listening):
-    arguments, code = MODES[mode]
     reader, writer = os.pipe()
     os.close(reader)
-    errors = subprocess.PIPE if code == 0 else writer
-    ended = subprocess.run(
-        [sys.executable, "-m", "pingstate", *arguments],
-        env=clean_environ(PINGSTATE_PORT=str(listening)),
-        cwd=ROOT,
-        stdout=writer,
-        stderr=errors,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    errors = subprocess.PIPE if MODES[mode][1] == 0 else writer
+    ended = run_mode(mode, listening, stdout=writer, stderr=errors)
     os.close(writer)
-    assert ended.returncode == code
     assert not ended.stderr
 
 
 @pytest.mark.parametrize("mode", ["up", "late", "help", "unknown flag", "bad setting", "settings"])
 def test_exit_code_comes_though_nobody_reads(mode, listening):
-    arguments, code = MODES[mode]
     reader, writer = os.pipe()
     fill(writer)
-    closed = str(free_port())
-    command = [closed if word == "CLOSED" else word for word in arguments]
-    ended = subprocess.run(
-        [sys.executable, "-m", "pingstate", *command],
-        env=clean_environ(PINGSTATE_PORT=str(listening)),
-        cwd=ROOT,
-        stdout=writer,
-        stderr=writer,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    run_mode(mode, listening, stdout=writer, stderr=writer)
     os.close(reader)
     os.close(writer)
-    assert ended.returncode == code
 
 
 def test_lines_come_through_a_pipe_that_somebody_made_non_blocking(listening):
