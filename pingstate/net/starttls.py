@@ -54,7 +54,7 @@ class _Dialogue:
         return line.removesuffix(b"\r")
 
     def read_block(self, size: int, what: str) -> bytes:
-        """The next so many bytes."""
+        """The next `size` bytes."""
         while len(self.unread) < size:
             self._receive(what)
         block = bytes(self.unread[:size])

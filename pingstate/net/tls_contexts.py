@@ -187,7 +187,7 @@ def load_authorities(context: ssl.SSLContext, path: str, name: str = "ca_file") 
 def load_client_certificate(
     context: ssl.SSLContext, certificate: str, key: str | None, name: str = "client_cert"
 ) -> None:
-    """Show a certificate whose key is in its file, or in one of its own, when asked.
+    """Show a certificate when asked; `key` is the file of its key, None for the same file.
 
     Raises InvalidValueError.
     """

@@ -32,7 +32,7 @@ def evaluate_any_2xx(head: Head) -> Outcome:
 
 
 def _parse_statuses(text: str) -> frozenset[int]:
-    """The statuses that are listed; none if it is no list of them."""
+    """The statuses of a list; empty if the text is not such a list."""
     statuses: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -44,7 +44,7 @@ def _parse_statuses(text: str) -> frozenset[int]:
 
 
 def _suggest_statuses(text: str) -> str:
-    """What may have been meant by what is no list of statuses, as the end of a message."""
+    """What a bad list of statuses may mean, as the end of a message; "" for no idea."""
     found = re.fullmatch(r"\s*([<>]=?|!?={0,2})\s*(.*?)\s*", text)
     sign, rest = (found[1], found[2]) if found else ("", text)
     rest = re.sub(r"([1-5])xx", r"\g<1>00-\g<1>99", rest, flags=re.IGNORECASE)
@@ -88,7 +88,7 @@ def field_values(head: Head, name: str) -> list[str]:
 
 
 def _suggest_header(text: str) -> str:
-    """What may have been meant by what is no header check, as the end of a message."""
+    """What a bad header check may mean, as the end of a message; "" for no idea."""
     found = re.fullmatch(r"\s*([^\s=!~:<>]+)\s*(!?[=~]+~?|:)\s*(.*)", text)
     if not found or not TOKEN.fullmatch(found[1]):
         return ""

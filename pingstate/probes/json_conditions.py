@@ -24,7 +24,7 @@ _MAX_DEPTH = 500
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 _SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=|[\u2248\u2260\u2264\u2265]")
-# What is meant by what looks like an operator and is none.
+# Operators that people write by mistake, and what they mean.
 _MEANT = {
     "==": "json:{0}={1}",
     "===": "json:{0}={1}",

@@ -1,4 +1,4 @@
-"""What was meant by a text that is no check."""
+"""Suggest a check for a text that is not one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Container, Mapping
 
-# How a check may be spelled that is none: with another negation, word or separator.
+# How a check may be misspelt: with another negation, word or separator.
 _SPELLING = re.compile(
     r"\s*(not(?=[\s:_-])[\s:_-]*|!\s*)?([A-Za-z][\w-]*)\s*(!?:|!?=+(?!~)|)\s*(.*)",
     re.DOTALL | re.IGNORECASE,

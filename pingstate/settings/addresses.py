@@ -1,4 +1,4 @@
-"""What was meant by an address that says more than a host."""
+"""Suggest settings for an address that says more than a host."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ class Settings:
         None,
         parsing.number(validate_timeout),
         "SECONDS",
-        "check until the state is ready and exit 0, or 124 after so many seconds; no server",
+        "check until the state is ready and exit 0, or 124 after this many seconds; no server",
         default_text="none",
     )
     print_config: bool = _declare_switch(

@@ -234,7 +234,7 @@ def _cross_check_target(values: Mapping[str, Any], lines: Mapping[str, list[_Tex
     defaults = {
         setting.name: setting.default for setting in SETTINGS if lines.get(setting.name) == []
     }
-    # One that is bad has neither a value nor its default, and nothing is said of what it goes with.
+    # A bad protocol or address is neither among the values nor a default: nothing is checked by it.
     known = {**defaults, **values}
     protocol, address = known.get("protocol"), known.get("address", "")
     if protocol is not None:

@@ -46,7 +46,7 @@ def address(text: str) -> str:
 
 
 def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None]:
-    """A parser for a whole number; `validate` refuses what is none."""
+    """A parser for a whole number; `validate` gets any other text as it is, to refuse it."""
 
     def parse(text: str) -> int | None:
         digits = text.strip()
@@ -57,7 +57,7 @@ def integer(validate: Callable[[int], int | None]) -> Callable[[str], int | None
 
 
 def number(validate: Callable[[float], float]) -> Callable[[str], float]:
-    """A parser for a number; `validate` refuses what is none."""
+    """A parser for a number; `validate` gets any other text as it is, to refuse it."""
     return lambda text: validate(parse_number(text))
 
 
@@ -123,7 +123,10 @@ def ca_file(text: str) -> str:
 
 
 def key_pair_problem(certificate: str, key: str | None) -> str | None:
-    """What a client certificate and its key are not; None for a pair that can be used."""
+    """What a client certificate and its key are not, after "is"; None for a pair that can be used.
+
+    `key` is None where the key is in the certificate's file.
+    """
     import ssl  # few configurations need it
 
     from pingstate.net.tls_contexts import load_client_certificate  # the same

@@ -1,4 +1,4 @@
-"""What was meant by a variable that is no setting.
+"""Suggest a setting for a variable that is not one.
 
 A misspelt setting would leave a default in force, so what is close to a setting is an error. What
 only begins with the same prefix may be anyone's: so words are compared one by one, and the shorter

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# A name is in a file or in nothing.
+# Names are looked up in /etc/hosts alone.
 FILES_ONLY = {"/etc/nsswitch.conf": "hosts: files\n"}
 
 
