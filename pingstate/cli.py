@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pingstate import stand_ins
@@ -21,9 +21,9 @@ from pingstate.settings import (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run `pingstate`: ends by SystemExit, with code 2 for what can't be used."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    given = sys.argv[1:]
     protect_standard_streams()
     try:
         if given == ["healthcheck"]:

@@ -1,8 +1,8 @@
 """What each value may be: every rule once, for settings, probes and the Monitor alike.
 
 A `validate_...` returns the value as it is used; a `normalize_...` returns its one spelling. Both
-raise InvalidValueError for anything else, a value of another type included. `name` is what the
-caller calls the value, for the message.
+raise InvalidValueError for anything else, a value of another type included. Where values of one
+kind have several names, `name` is the caller's, for the message.
 """
 
 from __future__ import annotations
@@ -48,19 +48,18 @@ def normalize_host(host: str, name: str = "host") -> str:
     return found
 
 
-def normalize_address(address: str, name: str = "address") -> str:
+def normalize_address(address: str) -> str:
     """A host as `normalize_host` returns it, or `unix:/path`."""
     if isinstance(address, str) and (socket_path := unix_path(address)) is not None:
         path = _utf8(socket_path)
         if path is None or path[:1] != b"/" or b"\0" in path or len(path) > _MAX_UNIX_PATH:
-            raise InvalidValueError(
-                name, address, f"unix: and an absolute path of at most {_MAX_UNIX_PATH} bytes"
-            )
+            expected = f"unix: and an absolute path of at most {_MAX_UNIX_PATH} bytes"
+            raise InvalidValueError("address", address, expected)
         return address
     found = _ascii_host(address) if isinstance(address, str) else None
     if found is None:
         expected = "a host name, an IP address or unix:/path, without scheme, port or path"
-        raise InvalidValueError(name, address, expected)
+        raise InvalidValueError("address", address, expected)
     return found
 
 
@@ -102,25 +101,23 @@ def authority(address: str, port: int, default: int | None = None) -> str:
     return host if port == default else f"{host}:{port}"
 
 
-def validate_ip_version(
-    version: int | None, address: str = "", name: str = "ip_version"
-) -> int | None:
+def validate_ip_version(version: int | None, address: str = "") -> int | None:
     """An IP version, 4 or 6, None for both; where `address` is an IP address, its own."""
     if version is None:
         return None
     if not isinstance(version, int) or version not in (4, 6):
-        raise InvalidValueError(name, version, "4 or 6")
+        raise InvalidValueError("ip_version", version, "4 or 6")
     if unix_path(address) is not None or literal_ip_version(address) not in (None, version):
-        raise InvalidValueError(name, version, f"the IP version of {address}")
+        raise InvalidValueError("ip_version", version, f"the IP version of {address}")
     return version
 
 
 # -- numbers ---------------------------------------------------------------------------------------
 
 
-def validate_port(port: int, name: str = "port", least: int = 1) -> int:
+def validate_port(port: int, least: int = 1) -> int:
     """A port, 1 to 65535; `least` is 0 where port 0 means any free one."""
-    return _integer(port, name, least, 65535)
+    return _integer(port, "port", least, 65535)
 
 
 def validate_threshold(threshold: int, name: str = "threshold") -> int:
@@ -128,19 +125,20 @@ def validate_threshold(threshold: int, name: str = "threshold") -> int:
     return _integer(threshold, name, 1, 1000)
 
 
-def validate_history(history: int, name: str = "history") -> int:
+def validate_history(history: int) -> int:
     """A number of checks to keep, 0 to 10000."""
-    return _integer(history, name, 0, 10_000)
+    return _integer(history, "history", 0, 10_000)
 
 
-def validate_max_body_bytes(size: int, name: str = "max_body_bytes") -> int:
+def validate_max_body_bytes(size: int) -> int:
     """A number of bytes to read of a body, 0 to 16 MiB."""
-    return _integer(size, name, 0, 16_777_216)
+    return _integer(size, "max_body_bytes", 0, 16_777_216)
 
 
-def validate_timeout(timeout: float, name: str = "timeout") -> float:
+def validate_timeout(timeout: float) -> float:
     """The seconds that something may take, above 0, at most a day."""
-    return _above_zero(timeout, name, 86_400, "a number of seconds above 0, at most 86400 (a day)")
+    expected = "a number of seconds above 0, at most 86400 (a day)"
+    return _above_zero(timeout, "timeout", 86_400, expected)
 
 
 def validate_interval(interval: float, name: str = "interval") -> float:
@@ -209,79 +207,79 @@ def validate_choice(word: str, choices: Collection[str], name: str) -> str:
     return found
 
 
-def validate_protocol(protocol: str, name: str = "protocol") -> str:
+def validate_protocol(protocol: str) -> str:
     """One of PROTOCOLS."""
-    return validate_choice(protocol, PROTOCOLS, name)
+    return validate_choice(protocol, PROTOCOLS, "protocol")
 
 
-def validate_starttls(protocol: str, name: str = "starttls") -> str:
+def validate_starttls(protocol: str) -> str:
     """One of the protocols in which TLS can be asked for."""
-    return validate_choice(protocol, STARTTLS_PORTS, name)
+    return validate_choice(protocol, STARTTLS_PORTS, "starttls")
 
 
-def validate_method(method: str, name: str = "method") -> str:
+def validate_method(method: str) -> str:
     """An HTTP method, in upper case (RFC 9110, 9.1)."""
     if not isinstance(method, str) or not TOKEN.fullmatch(method):
-        raise InvalidValueError(name, method, "an HTTP method, such as GET or HEAD")
+        raise InvalidValueError("method", method, "an HTTP method, such as GET or HEAD")
     return method.upper()
 
 
-def validate_path(path: str, name: str = "path") -> str:
+def validate_path(path: str) -> str:
     """A URL's path with an optional query (RFC 9112, 3.2.1), not percent-encoded yet."""
     bad = not isinstance(path, str) or path[:1] != "/" or re.search(r"[\x00-\x20\x7f#]", path)
     if bad or _utf8(path) is None:
         expected = "a path that begins with / and has no blanks and no fragment"
-        raise InvalidValueError(name, path, expected)
+        raise InvalidValueError("path", path, expected)
     return path
 
 
-def validate_header(field: str, value: str, name: str = "header") -> tuple[str, str]:
+def validate_header(field: str, value: str) -> tuple[str, str]:
     """A header field's name and its value without blanks around it (RFC 9110, 5.1 and 5.5).
 
     The value may be a secret: no message has it.
     """
     if not isinstance(field, str) or not TOKEN.fullmatch(field):
-        raise InvalidValueError(name, field, "a valid header name")
+        raise InvalidValueError("header", field, "a valid header name")
     if not isinstance(value, str) or re.search("[\0\r\n]", value) or _utf8(value) is None:
         expected = "a header value without line breaks and NUL"
-        raise InvalidValueError(f"{name} {field}", value, expected, secret=True)
+        raise InvalidValueError(f"header {field}", value, expected, secret=True)
     return field, value.strip(" \t")
 
 
 def validate_headers(
-    headers: Mapping[str, str] | Iterable[tuple[str, str]], name: str = "headers"
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
 ) -> list[tuple[str, str]]:
     """Header fields, each as `validate_header` returns it; secrets."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     fields: list[Any] = list(pairs) if isinstance(pairs, Iterable) else [None]
     if not all(isinstance(field, (tuple, list)) and len(field) == 2 for field in fields):
         expected = "a mapping of names to values, or pairs of them"
-        raise InvalidValueError(name, headers, expected, secret=True)
+        raise InvalidValueError("headers", headers, expected, secret=True)
     return [validate_header(*field) for field in fields]
 
 
-def validate_basic_auth(pair: tuple[str, str], name: str = "basic_auth") -> tuple[str, str]:
+def validate_basic_auth(pair: tuple[str, str]) -> tuple[str, str]:
     """User and password (RFC 7617): no colon in the user, no control characters in either."""
     ok = isinstance(pair, (tuple, list)) and len(pair) == 2
     ok = ok and all(isinstance(part, str) and _utf8(part) is not None for part in pair)
     if not ok or ":" in pair[0] or re.search(r"[\x00-\x1f\x7f]", "".join(pair)):
         expected = "user:password, without control characters"
-        raise InvalidValueError(name, pair, expected, secret=True)
+        raise InvalidValueError("basic_auth", pair, expected, secret=True)
     return pair[0], pair[1]
 
 
-def validate_body(body: str | bytes, name: str = "body") -> bytes:
+def validate_body(body: str | bytes) -> bytes:
     """The bytes of a request's body, text as UTF-8; a secret."""
     data = body if isinstance(body, bytes) else _utf8(body) if isinstance(body, str) else None
     if data is None:
-        raise InvalidValueError(name, body, "text or bytes", secret=True)
+        raise InvalidValueError("body", body, "text or bytes", secret=True)
     return data
 
 
-def validate_send(data: bytes, name: str = "send") -> bytes:
+def validate_send(data: bytes) -> bytes:
     """Bytes to send; a secret."""
     if not isinstance(data, bytes):
-        raise InvalidValueError(name, data, "bytes", secret=True)
+        raise InvalidValueError("send", data, "bytes", secret=True)
     return data
 
 
