@@ -226,6 +226,15 @@ def test_serve_serves_the_same_app_until_it_is_shut_down(target):
         server.server_close()
 
 
+def test_serve_takes_the_states_that_are_ready():
+    monitor = Monitor(Scripted(False))
+    monitor.check_now()
+    server = serve(monitor, port=0, ready_states=("up", "down"))
+    answer = server.app.test_client().get("/healthz")
+    server.server_close()
+    assert (answer.status_code, answer.text) == (200, "down")
+
+
 def test_serve_raises_when_the_address_is_taken(target):
     with pytest.raises(OSError, match="in use"):
         serve(Monitor(Scripted(True)), port=target.port)
