@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Set everything up, then run it: `run.py demo`, `run.py test [pytest arguments]`, `run.py setup`.
+"""Set everything up, then run it.
 
-`run.py versions [3.X ...]` runs the unit tests on other Pythons, `run.py lock` renews the lock files,
-`run.py bench [--short] [--json] [--record]` measures what pingstate costs, beside its peers.
+  run.py demo                       watch a real nginx go down and come back
+  run.py test [pytest arguments]    all the tests and their coverage, or the tests that are chosen
+  run.py setup                      only set up what the tests need
+  run.py versions [3.X ...]         the unit tests on other Pythons
+  run.py lock                       renew the lock files
+  run.py bench [--short] [--json] [--record]    measure what pingstate costs, beside its peers
 
 Needs Python 3.10 and nothing else. What is there is used: a Docker engine that answers, its compose
 plugin, images that are present or can be pulled. Only root on Debian gets a missing engine
@@ -135,7 +139,9 @@ def test(arguments: list[str]) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=COMMANDS)
     arguments, rest = parser.parse_known_args()
     if rest and arguments.command not in ("test", "versions", "bench"):
