@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -136,9 +139,9 @@ def connect(
     """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
 
     `ip_version` is 4 or 6, None for both. What is left of the deadline is shared over the
-    addresses, so that one that swallows packets leaves time for the next. Raises OSError
-    (socket.gaierror, TimeoutError among them): of several addresses' errors the one that says most
-    about the target.
+    addresses, so that one that swallows packets leaves time for the next, and one that is slow may
+    still answer meanwhile. Raises OSError (socket.gaierror, TimeoutError among them): of several
+    addresses' errors the one that says most about the target.
     """
     path = unix_path(address)
     if path is not None:
@@ -146,13 +149,48 @@ def connect(
     else:
         targets = resolve(address, port, deadline, ip_version)
     deadline.start_phase("connect")
+    if len(targets) == 1:
+        sock = _connect_one(targets[0], deadline)
+    else:
+        sock = _connect_any(targets, deadline)
+    sock.keep(deadline)
+    return sock
+
+
+def _connect_any(targets: list[Any], deadline: Deadline) -> DeadlineSocket:
+    """The first connection that comes about (as in RFC 8305).
+
+    An address whose share of the time is over stays in the race while there is a next one.
+    """
+    racing: dict[int, DeadlineSocket] = {}
+    poll = select.poll()
     errors: list[OSError] = []
-    for index, addrinfo in enumerate(targets):
-        try:
-            share = deadline.remaining() / (len(targets) - index)
-            return _connect_one(addrinfo, share, deadline)
-        except OSError as exc:
-            errors.append(exc)
+    try:
+        for index, addrinfo in enumerate(targets):
+            try:
+                share = deadline.remaining() / (len(targets) - index)
+                newest = _start_to_connect(addrinfo)
+            except OSError as exc:
+                errors.append(exc)
+                continue
+            ends = time.monotonic() + share
+            racing[newest.fileno()] = newest
+            poll.register(newest, select.POLLOUT)
+            while newest.fileno() in racing and (left := ends - time.monotonic()) > 0:
+                for descriptor, _ in poll.poll(left * 1000):
+                    poll.unregister(descriptor)
+                    sock = racing.pop(descriptor)
+                    try:
+                        _finish_to_connect(sock)
+                    except OSError as exc:
+                        sock.close()
+                        errors.append(exc)
+                    else:
+                        return sock
+        errors += [TimeoutError("timed out") for _ in racing]
+    finally:
+        for sock in racing.values():
+            sock.close()
     nowhere = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     error = min(errors, key=_rank_error, default=nowhere)
     if isinstance(error, TimeoutError) and not deadline.expired:
@@ -168,30 +206,51 @@ def _rank_error(error: OSError) -> int:
     return 1 if isinstance(error, TimeoutError) else 2
 
 
-def _connect_one(addrinfo: Any, timeout: float, deadline: Deadline) -> DeadlineSocket:
-    family, kind, proto, _, target = addrinfo
-    sock = DeadlineSocket(family, kind, proto)
+def _connect_one(addrinfo: Any, deadline: Deadline) -> DeadlineSocket:
+    sock = _create_socket(addrinfo)
     try:
-        if family != socket.AF_UNIX:
-            # Or a second small write, as a request after a handshake, waits up to 40 ms for the
-            # target to acknowledge the first, and counts as the target's latency.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(timeout)
-        sock.connect(target)
-        # Linux lets a socket whose own port is the target's connect to itself.
-        connected_to_itself = (
-            family != socket.AF_UNIX
-            and sock.getsockname()[1] == target[1]
-            and sock.getsockname() == sock.getpeername()
-        )
+        sock.settimeout(deadline.remaining())
+        sock.connect(addrinfo[4])
+        _refuse_itself(sock, addrinfo[4])
     except BaseException:
         sock.close()
         raise
-    if connected_to_itself:
-        sock.close()
-        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-    sock.keep(deadline)
     return sock
+
+
+def _start_to_connect(addrinfo: Any) -> DeadlineSocket:
+    sock = _create_socket(addrinfo)
+    sock.settimeout(0)
+    code = sock.connect_ex(addrinfo[4])
+    if code not in (0, errno.EINPROGRESS):
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    return sock
+
+
+def _finish_to_connect(sock: DeadlineSocket) -> None:
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    _refuse_itself(sock, sock.getpeername())
+
+
+def _create_socket(addrinfo: Any) -> DeadlineSocket:
+    family, kind, proto, _, _ = addrinfo
+    sock = DeadlineSocket(family, kind, proto)
+    if family != socket.AF_UNIX:
+        # Or a second small write, as a request after a handshake, waits up to 40 ms for the
+        # target to acknowledge the first, and counts as the target's latency.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _refuse_itself(sock: DeadlineSocket, target: Any) -> None:
+    """Linux lets a socket whose own port is the target's connect to itself."""
+    if sock.family != socket.AF_UNIX:
+        own = sock.getsockname()
+        if own[1] == target[1] and own == sock.getpeername():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
 
 def ip_protocol(sock: socket.socket) -> int | None:

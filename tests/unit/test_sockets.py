@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.hostile.connects import full_backlog
 from tests.support.client import free_port
 from tests.support.namespace import FILES_ONLY, call_in_namespace
 from tests.support.servers import talker
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture
@@ -188,3 +190,43 @@ def test_of_several_failures_the_one_that_says_most_about_the_target_is_reported
     assert seen["no-ipv6.test"][:2] == ["OSError", "Cannot assign requested address"]
     assert seen["no-ipv6-then-refuses.test"] == refused
     assert seen["none-then-good.test"] == ["connected", "", False]
+
+
+def address_that_answers_late():
+    """Which of two addresses is connected to, the first of which drops a SYN or two."""
+    with (
+        full_backlog("127.0.0.3") as port,
+        socket.create_server(("127.0.0.2", port), backlog=0) as late,
+        socket.create_connection(late.getsockname()),  # all that there is room for
+    ):
+        # Linux sends a SYN again after 1 s and after 3 s, when more than half of the time is over.
+        room = threading.Timer(2.5, late.accept)
+        room.start()
+        with connect("late-then-silent.test", port, Deadline(4.5)) as sock:
+            peer: str = sock.getpeername()[0]
+        room.join()
+    return peer
+
+
+def test_address_that_is_slow_may_answer_while_the_next_one_is_tried():
+    hosts = "127.0.0.2 late-then-silent.test\n127.0.0.3 late-then-silent.test\n"
+    files = FILES_ONLY | {"/etc/hosts": hosts, "/etc/host.conf": "multi on\n"}
+    assert call_in_namespace(address_that_answers_late, files) == "127.0.0.2"
+
+
+def several_addresses_of_one_that_connects_to_itself():
+    """What comes of a name whose addresses have a closed port that the kernel may hand out."""
+    port = 40_000
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"{port} {port}")
+    try:
+        connect("two.test", port, Deadline(TIMEOUT)).close()
+    except OSError as exc:
+        return type(exc).__name__
+    return "connected"
+
+
+def test_of_several_addresses_none_is_a_socket_that_connects_to_itself():
+    hosts = "127.0.0.1 two.test\n127.0.0.2 two.test\n"
+    files = FILES_ONLY | {"/etc/hosts": hosts, "/etc/host.conf": "multi on\n"}
+    seen = call_in_namespace(several_addresses_of_one_that_connects_to_itself, files)
+    assert seen == "ConnectionRefusedError"
