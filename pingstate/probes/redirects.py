@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pingstate.net.errors import CheckFailedError
 from pingstate.net.http1 import Answer, Hop
 from pingstate.net.urls import DEFAULT_PORTS, URL, canonicalize_host, join_location, parse_authority
-from pingstate.probes.request import create_request
+from pingstate.probes.request import HARMLESS, create_request
 
 if TYPE_CHECKING:
     from pingstate.net.cookies import CookieJar
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 10
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
-# By their standard meaning they are no secrets, and say nothing of the host they were meant for.
-_HARMLESS = frozenset(
-    {
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "user-agent",
-    }
-)
 _OF_CONTENT = frozenset({"digest", "expect", "last-modified", "repr-digest", "transfer-encoding"})
 
 
@@ -65,7 +54,7 @@ class Redirects:
         headers = {
             name: value
             for name, value in first.request.headers.items()
-            if (same_origin or name.lower() in _HARMLESS)
+            if (same_origin or name.lower() in HARMLESS)
             and not (without_content and _describes_content(name.lower()))
         }
         return Hop(

@@ -13,6 +13,19 @@ from requests.structures import CaseInsensitiveDict
 from pingstate.net.urls import URL
 from pingstate.values import validate_basic_auth, validate_headers
 
+# By their standard meaning they are no secrets, and say nothing of the host they were meant for.
+HARMLESS = frozenset(
+    {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "user-agent",
+    }
+)
+_PUBLIC = HARMLESS | {"content-type", "host"}
+
 
 def create_request(
     url: URL, method: str, headers: Mapping[str, str], body: bytes = b""
@@ -50,9 +63,10 @@ def encode_headers(
     ready: CaseInsensitiveDict[str] = CaseInsensitiveDict()
     for name, value in validate_headers(headers):
         text = value.encode("utf-8", "surrogateescape").decode("latin-1")
-        # One field of several lines is one list (RFC 9110, 5.3).
+        # One field of several lines is one list (RFC 9110, 5.3; RFC 6265, 5.4).
         again = name.lower() != "host" and name in ready
-        ready[name] = f"{ready[name]}, {text}" if again else text
+        comma = ";" if name.lower() == "cookie" else ","
+        ready[name] = f"{ready[name]}{comma} {text}" if again else text
     return ready
 
 
@@ -67,7 +81,11 @@ def split_secrets(
 ) -> list[str]:
     """The words of a request that may be secrets: values of fields, password, query, body."""
     # Fields are ready to be sent, as Latin-1; what comes back is read as UTF-8.
-    values = [value.encode("latin-1").decode("utf-8", "replace") for value in fields.values()]
+    values = [
+        value.encode("latin-1").decode("utf-8", "replace")
+        for name, value in fields.items()
+        if name.lower() not in _PUBLIC
+    ]
     text = body.decode("utf-8", "replace")
     parts = _json_values(text) or [text]
     values += [text, *parts, *(quoted for part in parts for quoted in _QUOTED.findall(part))]

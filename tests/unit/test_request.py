@@ -95,3 +95,31 @@ def test_body_is_redacted_where_the_target_says_it_again(body, secret, plain):
     assert f"{plain} but not ***" in result.detail
     assert secret not in result.detail.replace(body[:80], "")
     assert "s3cr3t" not in result.detail.replace(body[:80], "")
+
+
+def test_lines_of_one_field_are_one_list_and_cookies_are_parted_as_cookies_are():
+    lines = [("Cookie", "a=1"), ("X-List", "1"), ("cookie", "b=2; c=3"), ("x-list", "2")]
+    head, _ = ask(headers=lines)
+    assert "Cookie: a=1; b=2; c=3" in head
+    assert "X-List: 1, 2" in head
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("Host", "app.internal", True),
+        ("Accept", "application/json", True),
+        ("Content-Type", "application/json", True),
+        ("User-Agent", "curl/8.0", True),
+        ("Cache-Control", "no-cache", True),
+        ("Authorization", "Bearer s3cr3t", False),
+        ("X-Api-Key", "s3cr3t", False),
+        ("Cookie", "session=s3cr3t", False),
+    ],
+)
+def test_what_is_no_secret_of_a_request_is_told(field, value, told):
+    said = b"unfit: " + value.encode()
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said)
+    with answering(answer) as (port, _):
+        result = probe("http", "127.0.0.1", port, timeout=5, headers={field: value}).check()
+    assert result.detail == f"check: HTTP 400, expected a 2xx: 'unfit: {value if told else '***'}'"
