@@ -25,7 +25,7 @@ HTML = "text/html; charset=utf-8"
 CONTENT_TYPES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
         "require-trusted-types-for 'script'"
     ),
@@ -37,7 +37,7 @@ _STATIC = Path(__file__).parent / "static"
 # Characters without a shape of their own, some of which turn the text around them.
 _SHAPELESS = {"Cc", "Cf", "Zl", "Zp"}
 # How many checks a reader without scripts gets at most.
-ROWS = 40
+ROWS = 20
 _HIDDEN = Markup(" hidden")
 
 # What all the pictures are drawn with, and a picture for each of the states and for what the page
@@ -74,7 +74,7 @@ _SHAPES = {
 _ICON = Markup('<svg xmlns="http://www.w3.org/2000/svg" {}>{}</svg>')
 _SYMBOL = Markup('<symbol id="shape-{}" viewBox="0 0 64 64">{}</symbol>')
 _MOMENT = Markup('<time datetime="{}">{}</time>')
-_ROW = Markup("<tr><td>{}</td><td>{}</td><td>{} ms</td><td><bdi>{}</bdi></td></tr>")
+_ROW = Markup("<tr><td>{}<td>{}<td>{} ms<td><bdi>{}</bdi></tr>")
 _CHANGE = Markup("<li>{} <span><bdi>{}</bdi> → <b><bdi>{}</bdi></b></span> <bdi>{}</bdi></li>")
 
 
@@ -106,7 +106,11 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
             else f"for {describe_duration(snapshot['uptime_in_state_s'])}"
         ),
         latency=describe_milliseconds(snapshot["last_latency_ms"]),
-        detail=cut(prefix_phase(snapshot["last_phase"], snapshot["last_detail"] or "")),
+        event=snapshot["last_event"] or "",
+        detail=describe_outcome(
+            snapshot["last_event"],
+            prefix_phase(snapshot["last_phase"], snapshot["last_detail"] or ""),
+        ),
         age=("no check has ended yet" if age is None else f"checked {describe_duration(age)} ago"),
         no_recent="" if snapshot["recent"] else _HIDDEN,
         rows=_lines(_row(check) for check in reversed(snapshot["recent"])),
@@ -140,7 +144,10 @@ def _row(check: Mapping[str, Any]) -> Markup:
 
 def _change(change: Mapping[str, Any]) -> Markup:
     return _CHANGE.format(
-        _moment(change["ts"]), cut(change["from"], 40), cut(change["to"], 40), cut(change["detail"])
+        _moment(change["ts"]),
+        cut(change["from"], 40),
+        cut(change["to"], 40),
+        describe_outcome(change["event"], change["detail"] or ""),
     )
 
 
@@ -181,6 +188,11 @@ def without_controls(text: str) -> str:
     )
 
 
+def describe_outcome(event: str | None, text: str) -> str:
+    """What came of a check, in its own `text`; of one that passed too late that tells nothing."""
+    return cut(": ".join(filter(None, ("slow" if event == "slow" else "", text))))
+
+
 def describe_duration(seconds: float) -> str:
     """Seconds in the two units that matter: `12 s`, `3 min 5 s`, `4 h 0 min`, `2 d 7 h`."""
     whole = max(0, int(seconds))
@@ -200,6 +212,11 @@ def describe_milliseconds(ms: float | None) -> str:
     return f"{ms:.2g}" if ms < 9.95 else f"{ms:,.0f}"
 
 
+def describe_number(number: float) -> str:
+    """A setting as people write it: `0.25`, `5`, `31,536,000`."""
+    return f"{number:,.3f}".rstrip("0").rstrip(".")
+
+
 def describe_expiry(expires: float, at: float) -> str:
     """When a certificate expires or expired, seen from `at`; both in seconds since 1970."""
     left = expires - at
@@ -210,9 +227,9 @@ def describe_expiry(expires: float, at: float) -> str:
 
 def describe_rhythm(snapshot: Mapping[str, Any]) -> str:
     """How often is checked, and from when on a check counts as slow or failed."""
-    parts = [f"every {snapshot['interval']:g} s"]
+    parts = [f"every {describe_number(snapshot['interval'])} s"]
     if snapshot["slow_ms"] is not None:
-        parts.append(f"slow above {snapshot['slow_ms']:g} ms")
+        parts.append(f"slow above {describe_number(snapshot['slow_ms'])} ms")
     if snapshot["timeout"] is not None:
-        parts.append(f"timeout {snapshot['timeout']:g} s")
+        parts.append(f"timeout {describe_number(snapshot['timeout'])} s")
     return ", ".join(parts)

@@ -139,11 +139,12 @@ def test_all_addresses_are_relative_and_there():
     )
 
 
-def test_all_of_it_is_under_30_kb():
+@pytest.mark.parametrize("history", [0, 20, 10_000])
+def test_all_of_it_is_under_30_kb(history):
     results = [result for _ in range(15) for result in (ok(), failed())]
     certificate = Certificate(expires=time.time(), subject="target.test", issuer="Small Authority")
     results.append(ok(trace=Trace(certificate=certificate)))
-    client = client_after(*results)
+    client = client_after(*results, history=history)
     answers = [client.get("/", headers={"Accept": BROWSER})]
     answers += [client.get(f"/static/{name}") for name in page.CONTENT_TYPES]
     assert sum(len(answer.data) for answer in answers) < 30_000, [
@@ -205,7 +206,7 @@ def test_server_says_every_word_without_a_script():
     year = f"{datetime.now(timezone.utc):%Y-}"
     for words in (
         "https://target.test:443/",
-        "1,234 ms HTTP 204 checked ",
+        "1,234 ms slow: HTTP 204 checked ",
         "slow 1,234 ms HTTP 204",
         "failed 1.5 ms connect: connection refused",
         "ok 5.2 ms HTTP 200",
@@ -217,7 +218,7 @@ def test_server_says_every_word_without_a_script():
         "Times are UTC",
     ):
         assert words in text, text
-    assert re.search(r"up for \d+ s 1,234 ms HTTP 204 checked \d+ s ago", text)
+    assert re.search(r"up for \d+ s 1,234 ms slow: HTTP 204 checked \d+ s ago", text)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_any_history_makes_a_page_of_bounded_length(history):
     results = [ok() for _ in range(300)]
     answer = client_after(*results, history=history).get("/", headers={"Accept": BROWSER})
     rows = answer.text.count("<tr><td>")
-    assert rows == min(history, 40)
+    assert rows == min(history, 20)
     assert len(answer.data) < 20_000
 
 
@@ -342,6 +343,34 @@ def test_duration_has_the_two_units_that_matter(seconds, words):
 )
 def test_latency_has_two_digits_at_least(ms, words):
     assert page.describe_milliseconds(ms) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (5, "5"),
+        (0.25, "0.25"),
+        (100.0, "100"),
+        (1234.5678, "1,234.568"),
+        (31_536_000, "31,536,000"),
+    ],
+)
+def test_setting_is_written_as_people_write_it(number, words):
+    assert page.describe_number(number) == words
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "words"),
+    [
+        ("ok", "HTTP 200", "HTTP 200"),
+        ("slow", "HTTP 200", "slow: HTTP 200"),
+        ("slow", "", "slow"),
+        ("fail", "connect: refused", "connect: refused"),
+        (None, "", ""),
+    ],
+)
+def test_outcome_of_a_slow_check_says_that_it_was_slow(event, text, words):
+    assert page.describe_outcome(event, text) == words
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,19 @@
 
 const AXIS_TOP = 10, AXIS_BOTTOM = 22;
 const MOST_MARKS = 120, LEAST_SLOTS = 20, SLOT = 9; // pixels that a mark needs
-const WORDS = { ok: "ok", slow: "slow", fail: "failed", error: "error" };
 
 const id = (name) => document.getElementById(name);
-const icon = document.querySelector("link[rel=icon]");
-const strip = id("strip"), graph = id("graph"), chart = id("chart");
+const strip = id("strip"), graph = id("graph"), chart = id("chart"), banner = id("banner");
 
 let snapshot = null; // the last that came
-let cameAt = 0; // by performance.now(), which no one sets
-let answeredAt = Date.now(); // the page itself was an answer
+let cameAt = Date.now(); // the page itself was an answer; this clock runs while a machine sleeps
+let skew = 0; // milliseconds that the server's clock is ahead of ours
 let failures = 0; // polls in a row without an answer
 let said = null; // the word that the page shows
-let shown = []; // the checks that have a mark
+let shown = []; // the checks that have a mark, and their marks
+let chosen = null; // the one of them whose details are shown; null: the newest
+let drawn = 0; // the width that they were drawn for
 let listed = ""; // what the list of changes was made from
-let drawn = ""; // what the graph was drawn from
-let chosen = null; // the key of the mark whose details are shown; null: the newest
-const marks = new Map(); // by key
 
 // Words
 
@@ -31,29 +28,31 @@ const plain = (text) => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\ufffd");
 
 const duration = (seconds) => {
   const s = Math.max(0, Math.floor(seconds));
+  const two = (unit, name, part, rest) => `${Math.floor(s / unit)} ${name} ${Math.floor((s % unit) / part)} ${rest}`;
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  return s < 3600 ? two(60, "min", 1, "s") : s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
 };
 
 const milliseconds = (ms) =>
   ms === null ? "–" : ms.toLocaleString([], ms < 10 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 });
-
-const span = (ms) => (ms < 1000 ? `${milliseconds(ms)} ms` : `${(ms / 1000).toLocaleString()} s`);
 
 const reason = (detail, phase) => {
   const said = !phase || phase === "check" || `${detail}`.match(`^(${phase}(: | at http)|timeout after )`);
   return `${said ? "" : `${phase}: `}${detail || (phase ? "no detail" : "")}`;
 };
 
+/** What came of a check; of one that passed too late its words tell nothing. */
+const outcome = (event, text) => cut([event === "slow" && event, text].filter(Boolean).join(": "));
+
 const clock = (date) => {
   const today = date.toDateString() === new Date().toDateString();
   return today ? date.toLocaleTimeString() : `${date.toLocaleDateString()} ${date.toLocaleTimeString()}`;
 };
 
-const expiry = (seconds) =>
-  seconds < 0 ? `expired ${duration(-seconds)} ago` : `expires in ${duration(seconds)}`;
+const rhythm = ({ interval, slow_ms: slow, timeout }) =>
+  [`every ${interval.toLocaleString()} s`,
+    slow !== null && `slow above ${slow.toLocaleString()} ms`,
+    timeout !== null && `timeout ${timeout.toLocaleString()} s`].filter(Boolean).join(", ");
 
 // Elements
 
@@ -69,89 +68,82 @@ const make = (tag, ...children) => {
   return element;
 };
 
-const draw = (tag, attributes, text) => {
+const draw = (tag, attributes, text = "") => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  if (text) element.textContent = text;
+  element.textContent = text;
   chart.append(element);
 };
 
-const moment = (date, element = document.createElement("time")) => {
-  set(element, "dateTime", date.toISOString());
-  set(element, "title", date.toISOString());
-  write(element, clock(date));
+const hint = (element, ts) => set(element, "title", new Date(ts * 1000).toISOString());
+
+const moment = (ts, element = make("time")) => {
+  hint(element, ts);
+  set(element, "dateTime", element.title);
+  write(element, clock(new Date(ts * 1000)));
   return element;
 };
-
-const at = (ts) => moment(new Date(ts * 1000));
-
-const hint = (name, ts) => set(id(name), "title", new Date(ts * 1000).toISOString());
 
 // The state
 
 const lost = () => failures > 1;
-const since = () => (performance.now() - cameAt) / 1000;
+const since = () => Math.max(0, Date.now() - cameAt) / 1000;
 
 /** What goes on by itself between two answers: ages, the banner. */
 const showAges = () => {
-  if (!snapshot) return lost() && write(id("held"), "");
-  const age = snapshot.last_check_age_s === null ? null : snapshot.last_check_age_s + since();
-  const verdict = lost() || snapshot.stale ? `last verdict: ${cut(snapshot.state, 40)}` : null;
-  write(id("held"), verdict ?? `for ${duration(snapshot.uptime_in_state_s + since())}`);
-  write(id("age"), age === null ? "no check has ended yet" : `checked ${duration(age)} ago`);
-};
-
-const showBanner = () => {
-  const banner = id("banner");
-  set(banner, "hidden", !(lost() || snapshot?.stale));
+  if (!snapshot && !lost()) return;
+  const stale = snapshot?.stale, age = snapshot && snapshot.last_check_age_s;
+  set(banner, "hidden", !lost() && !stale);
   if (lost()) {
-    const gone = new Date(answeredAt);
-    if (banner.dataset.for !== gone.toISOString()) {
-      banner.dataset.for = gone.toISOString();
-      banner.replaceChildren("pingstate can't be reached since ", moment(gone), ". Trying again.");
-    }
-  } else if (snapshot?.stale) {
-    delete banner.dataset.for;
-    const age = snapshot.last_check_age_s;
+    write(banner, `pingstate can't be reached since ${clock(new Date(cameAt))}. Trying again.`);
+    hint(banner, cameAt / 1000);
+  } else if (stale) {
     const when = age === null ? "since the start" : `for ${duration(age + since())}`;
     write(banner, `No check has ended ${when}: the verdict is stale.`);
+    banner.title = "";
   }
+  if (!snapshot) return id("held").replaceChildren(), id("age").replaceChildren();
+  const verdict = lost() || stale ? `last verdict: ${cut(snapshot.state, 40)}` : null;
+  write(id("held"), verdict ?? `for ${duration(snapshot.uptime_in_state_s + since())}`);
+  write(id("age"), age === null ? "no check has ended yet" : `checked ${duration(age + since())} ago`);
 };
 
+const lastOutcome = () => outcome(snapshot.last_event, reason(snapshot.last_detail, snapshot.last_phase));
+
 const showVerdict = () => {
-  const state = snapshot ? snapshot.state : id("word").textContent;
-  const word = lost() ? "unreachable" : snapshot?.stale ? "stale" : state;
+  const word = lost() ? "unreachable" : snapshot?.stale ? "stale" : snapshot?.state ?? id("word").textContent;
+  set(document, "title", plain(`${cut(word, 40)} · ${cut(id("target").textContent, 80)}`));
   if (word === said) return;
   const symbol = id(`shape-${word}`) ?? id("shape-unknown");
   const picture = id("picture").cloneNode();
   picture.append(...symbol.cloneNode(true).childNodes);
   document.body.dataset.face = symbol.id.slice(6);
   id("shape").setAttribute("href", `#${symbol.id}`);
-  icon.href = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(picture))}`;
+  document.querySelector("link[rel=icon]").href =
+    `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(picture))}`;
   write(id("word").firstElementChild, cut(word, 40));
-  document.title = `${plain(cut(word, 40))} · ${plain(cut(id("target").textContent, 80))}`;
   if (said !== null) {
-    const why = lost() ? "pingstate can't be reached" : snapshot.stale ? "no check has ended" : lastReason();
+    const why = lost() ? "pingstate can't be reached" : snapshot.stale ? "no check has ended" : lastOutcome();
     write(id("spoken"), plain(cut(`${cut(word, 40)}: ${why}`)));
   }
   said = word;
 };
 
-const lastReason = () => reason(snapshot.last_detail, snapshot.last_phase);
-
 const showFacts = () => {
   write(id("target"), cut(snapshot.probe));
   write(id("latency"), milliseconds(snapshot.last_latency_ms));
-  write(id("detail"), cut(lastReason()));
+  write(id("detail"), lastOutcome());
+  set(id("now").dataset, "event", snapshot.last_event ?? "");
   for (const [event, count] of Object.entries(snapshot.checks)) {
     const number = id(`count-${event}`);
     write(number, count.toLocaleString());
     set(number.parentElement, "hidden", event === "error" && count === 0);
   }
-  moment(new Date(snapshot.started * 1000), id("started").firstElementChild);
+  moment(snapshot.started, id("started").firstElementChild);
+  write(id("rhythm"), rhythm(snapshot));
   write(id("transitions"), snapshot.transitions.toLocaleString());
-  hint("held", snapshot.changes.at(-1)?.ts ?? snapshot.started);
-  if (snapshot.recent.length) hint("age", snapshot.recent.at(-1).ts);
+  hint(id("held"), snapshot.changes.at(-1)?.ts ?? snapshot.started);
+  if (snapshot.recent.length) hint(id("age"), snapshot.recent.at(-1).ts);
   const changes = JSON.stringify(snapshot.changes);
   if (listed !== changes) {
     listed = changes;
@@ -160,34 +152,32 @@ const showFacts = () => {
   const certificate = snapshot.certificate;
   set(id("certificate"), "hidden", !certificate);
   if (certificate) {
-    const left = certificate.expires - Date.now() / 1000;
-    write(id("expiry"), expiry(left));
+    const left = certificate.expires - (Date.now() + skew) / 1000;
+    write(id("expiry"), left < 0 ? `expired ${duration(-left)} ago` : `expires in ${duration(left)}`);
     id("expiry").classList.toggle("soon", left < 14 * 86400);
-    id("expires").replaceChildren(at(certificate.expires));
+    id("expires").replaceChildren(moment(certificate.expires));
     write(id("subject"), cut(certificate.subject));
     write(id("issuer"), cut(certificate.issuer));
   }
 };
 
-const change = ({ ts, from, to, detail }) => {
-  const move = make("span", make("bdi", cut(from, 40)), " → ", make("b", make("bdi", cut(to, 40))));
-  return make("li", at(ts), " ", move, " ", make("bdi", cut(detail)));
-};
+const change = ({ ts, from, to, detail, event }) =>
+  make("li", moment(ts), " ",
+    make("span", make("bdi", cut(from, 40)), " → ", make("b", make("bdi", cut(to, 40)))), " ",
+    make("bdi", outcome(event, detail)));
 
 // The strip
 
-const axis = () => strip.offsetLeft;
-const plotWidth = () => Math.max(60, graph.clientWidth - axis());
 const slots = () => Math.max(shown.length, LEAST_SLOTS);
 
 const tell = (check) =>
-  [WORDS[check.event] ?? check.event, check.latency_ms === null ? "" : `${milliseconds(check.latency_ms)} ms`,
-    cut(reason(check.detail, check.phase))].filter(Boolean);
+  [check.event === "fail" ? "failed" : check.event, check.latency_ms === null ? "no latency" : `${milliseconds(check.latency_ms)} ms`,
+    cut(reason(check.detail, check.phase))];
 
 const mark = (check) => {
   const shape = make("i");
-  shape.className = WORDS[check.event] ? check.event : "";
   const element = make("div", shape);
+  shape.className = element.className = check.event;
   element.role = "option";
   element.ariaLabel = plain([clock(new Date(check.ts * 1000)), ...tell(check)].join(", "));
   return element;
@@ -196,85 +186,72 @@ const mark = (check) => {
 const showRecent = () => {
   set(id("recent"), "hidden", snapshot.recent.length === 0);
   if (snapshot.recent.length === 0) return;
-  const most = Math.min(MOST_MARKS, Math.floor(plotWidth() / SLOT));
-  const keys = new Map(); // checks may have ended alike in the same millisecond
-  shown = snapshot.recent.slice(-most).map((check) => {
-    const key = JSON.stringify(check);
-    const same = keys.get(key) ?? 0;
-    keys.set(key, same + 1);
-    return { ...check, key: `${same} ${key}` };
+  const before = shown, width = strip.clientWidth, focused = strip.contains(document.activeElement);
+  const known = new Map(before.map((one) => [one.key, one]));
+  const alike = {}; // checks may have ended alike in the same millisecond
+  shown = snapshot.recent.slice(-Math.max(1, Math.min(MOST_MARKS, Math.floor(width / SLOT)))).map((check) => {
+    const text = JSON.stringify(check);
+    alike[text] = (alike[text] ?? 0) + 1;
+    const key = `${alike[text]} ${text}`;
+    return known.get(key) ?? { ...check, key, element: mark(check) };
   });
-  const wanted = JSON.stringify([shown.map((check) => check.key), plotWidth()]);
-  if (wanted === drawn) return;
-  drawn = wanted;
-  const focused = strip.contains(document.activeElement);
-  const before = chosen; // a mark that is removed takes the focus, and with it the choice, along
-  const kept = new Set(shown.map((check) => check.key));
-  for (const [key, element] of marks) {
-    if (!kept.has(key)) {
-      element.remove();
-      marks.delete(key);
-    }
-  }
-  const width = `${plotWidth() / slots()}px`;
-  for (const check of shown) {
-    let element = marks.get(check.key);
-    if (!element) {
-      element = mark(check);
-      marks.set(check.key, element);
-      strip.append(element);
-    }
-    element.style.width = width;
-  }
-  choose(marks.has(before) ? before : focused ? shown[0].key : null);
-  if (focused && !strip.contains(document.activeElement)) marks.get(chosen).focus();
+  if (width === drawn && shown.length === before.length && shown.every((one, index) => one === before[index])) return;
+  drawn = width;
+  strip.style.setProperty("--slots", slots());
+  let goal = chosen; // a mark that is removed takes the focus, and with it the choice, along
+  for (const one of before) if (!shown.includes(one)) one.element.remove();
+  shown.forEach(({ element }, index) => {
+    const here = strip.children[index];
+    if (here !== element) strip.insertBefore(element, here ?? null);
+  });
+  if (!shown.includes(goal)) goal = focused ? shown[0] : null;
+  choose(goal);
+  drawChart();
+  if (focused && document.activeElement !== goal.element) goal.element.focus();
 };
 
 /** Show the details of a check; null is the newest, whichever that is. */
-const choose = (key) => {
-  chosen = key;
-  const check = shown.find((one) => one.key === key) ?? shown.at(-1);
-  for (const [name, element] of marks) {
-    element.tabIndex = name === check.key ? 0 : -1;
-    element.ariaSelected = String(name === key);
+const choose = (goal) => {
+  chosen = goal;
+  const check = goal ?? shown.at(-1);
+  for (const one of shown) {
+    one.element.tabIndex = one === check ? 0 : -1;
+    one.element.ariaSelected = String(one === goal);
   }
-  const [word, ...rest] = tell(check);
-  id("readout").replaceChildren(at(check.ts), " · ", make("b", word));
-  for (const text of rest) id("readout").append(" · ", make("bdi", text));
-  drawChart();
+  const [word, latency, words] = tell(check);
+  id("readout").replaceChildren(moment(check.ts), " · ", make("b", word), ` · ${latency}`);
+  if (goal && words) id("readout").append(" · ", make("bdi", words)); // the newest one's stand above
 };
 
-const checkUnder = (event) => {
-  if (!event.target.closest("#strip, #chart")) return null;
-  const place = (event.clientX - graph.getBoundingClientRect().left - axis()) / (plotWidth() / slots());
-  return shown[Math.floor(place) - (slots() - shown.length)]?.key ?? null;
+const chooseAt = (element) => {
+  const goal = shown.find((one) => one.element === element);
+  if (goal && goal !== chosen) choose(goal);
 };
 
 for (const type of ["pointermove", "pointerdown"]) {
-  graph.addEventListener(type, (event) => {
-    const key = checkUnder(event);
-    if (key !== null && key !== chosen) choose(key);
-  });
+  // A finger's moves are told to the mark that it touched first.
+  strip.addEventListener(type, ({ clientX, clientY }) =>
+    chooseAt(document.elementFromPoint(clientX, clientY)?.closest("[role=option]")));
 }
-graph.addEventListener("pointerleave", (event) => {
+strip.addEventListener("pointerleave", (event) => {
   // A finger that is lifted leaves too, and what it chose is still to be read.
   if (event.pointerType === "mouse" && shown.length && !strip.contains(document.activeElement)) choose(null);
 });
-strip.addEventListener("focusin", (event) => {
-  for (const [key, element] of marks) if (element === event.target && key !== chosen) choose(key);
-});
+strip.addEventListener("focusin", (event) => chooseAt(event.target));
 strip.addEventListener("focusout", (event) => {
   if (!strip.contains(event.relatedTarget) && shown.length) choose(null);
 });
 strip.addEventListener("keydown", (event) => {
-  const here = shown.findIndex((check) => check.key === chosen);
-  const goal = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: shown.length - 1 }[event.key];
+  const here = shown.indexOf(chosen), last = shown.length - 1;
+  const goal = { ArrowLeft: Math.max(here - 1, 0), ArrowRight: Math.min(here + 1, last), Home: 0, End: last }[event.key];
   if (goal === undefined) return;
   event.preventDefault();
-  marks.get(shown[Math.min(Math.max(goal, 0), shown.length - 1)].key).focus();
+  shown[goal].element.focus();
 });
 
 // The chart
+
+const timed = (check) => check.event !== "fail" && check.latency_ms !== null;
 
 /** A round step, so that at most four of them reach the highest value. */
 const step = (highest) => {
@@ -283,53 +260,42 @@ const step = (highest) => {
 };
 
 const drawChart = () => {
-  const width = graph.clientWidth, height = chart.clientHeight;
-  const left = axis(), slot = plotWidth() / slots(), bottom = height - AXIS_BOTTOM;
-  const passed = shown.filter((check) => check.event !== "fail" && check.latency_ms !== null);
-  const timed = shown.filter((check) => check.latency_ms !== null);
-  const highest = Math.max(0.1, ...(passed.length ? passed : timed).map((check) => check.latency_ms));
+  const left = strip.offsetLeft, slot = strip.clientWidth / slots(), width = left + strip.clientWidth;
+  const height = chart.clientHeight, bottom = height - AXIS_BOTTOM;
+  const x = (index) => left + (index + slots() - shown.length + 0.5) * slot;
+  const text = (words, x, y, anchor = "end") => draw("text", { x, y, "text-anchor": anchor }, words);
+  chart.replaceChildren();
+  const values = shown.filter(timed).map((check) => check.latency_ms);
+  const highest = Math.max(0.1, ...values);
   const limits = [["slow", snapshot.slow_ms], ["timeout", snapshot.timeout && snapshot.timeout * 1000]]
     .filter(([, ms]) => ms && ms <= 2.5 * highest);
   const most = Math.max(highest, ...limits.map(([, ms]) => ms)) * 1.05;
-  const by = step(most), top = by * Math.ceil(most / by);
-  const x = (index) => left + (index + slots() - shown.length + 0.5) * slot;
-  const y = (ms) => bottom - (Math.min(ms, top) / top) * (bottom - AXIS_TOP);
-
-  chart.replaceChildren();
-  const place = shown.findIndex((check) => check.key === chosen);
-  if (place >= 0) draw("rect", { class: "column", x: x(place) - slot / 2, y: AXIS_TOP - 4, width: slot, height: bottom - AXIS_TOP + 4 });
+  const by = step(most), top = values.length ? by * Math.ceil(most / by) : 0;
+  const y = (ms) => bottom - (top && ms / top) * (bottom - AXIS_TOP);
   for (let ms = 0; ms <= top * 1.001; ms += by) {
     draw("line", { class: "grid", x1: left, x2: width, y1: y(ms), y2: y(ms) });
-    const text = ms ? Number(ms.toPrecision(6)).toLocaleString() : "0 ms";
-    draw("text", { x: left - 8, y: y(ms) + 4, "text-anchor": "end" }, text);
+    text(ms ? Number(ms.toPrecision(6)).toLocaleString() : "0 ms", left - 8, y(ms) + 4);
   }
-  for (const [name, ms] of limits) {
-    draw("line", { class: "limit", x1: left, x2: width, y1: y(ms), y2: y(ms) });
-    draw("text", { class: "label", x: width - 4, y: y(ms) + (y(ms) < AXIS_TOP + 14 ? 15 : -5) }, `${name} ${span(ms)}`);
-  }
-  let path = "";
-  let pen = "M";
+  let path = "", pen = "M";
   shown.forEach((check, index) => {
-    if (check.event === "fail" || check.latency_ms === null) pen = "M";
-    else {
-      path += `${pen}${x(index).toFixed(1)} ${y(check.latency_ms).toFixed(1)}`;
-      pen = "L";
+    if (timed(check)) {
+      const cx = x(index).toFixed(1), cy = y(check.latency_ms).toFixed(1);
+      draw("circle", { class: "dot", cx, cy, r: slot > 14 ? 3.5 : 2 });
+      path += `${pen}${cx} ${cy}`;
     }
+    pen = timed(check) ? "L" : "M";
   });
-  if (path) draw("path", { class: "curve", d: path });
-  shown.forEach((check, index) => {
-    if (check.latency_ms === null) return;
-    const [cx, cy] = [x(index), y(check.latency_ms)];
-    if (check.event === "fail") draw("path", { class: "cross", d: `M${cx - 4} ${cy - 4}l8 8m0-8l-8 8` });
-    else draw("circle", { class: "dot", cx, cy, r: slot > 14 ? 3.5 : 2 });
-  });
-  draw("text", { x: width, y: height - 4, "text-anchor": "end" }, clock(new Date(shown.at(-1).ts * 1000)));
-  if (shown.length > LEAST_SLOTS / 2) {
-    draw("text", { x: x(0) - slot / 2, y: height - 4 }, clock(new Date(shown[0].ts * 1000)));
+  draw("path", { class: "curve", d: path });
+  for (const [name, ms] of values.length ? limits : []) {
+    draw("line", { class: "limit", x1: left, x2: width, y1: y(ms), y2: y(ms) });
+    text(`${name} ${ms < 1000 ? `${milliseconds(ms)} ms` : `${(ms / 1000).toLocaleString()} s`}`,
+      width - 4, y(ms) + (y(ms) < AXIS_TOP + 14 ? 15 : -5));
   }
-  const values = passed.map((check) => check.latency_ms);
-  chart.ariaLabel = values.length
-    ? `Latency of the last ${shown.length} checks: ${milliseconds(Math.min(...values))} to ${milliseconds(Math.max(...values))} ms`
+  text(clock(new Date(shown.at(-1).ts * 1000)), width, height - 4);
+  if (shown.length > LEAST_SLOTS / 2) text(clock(new Date(shown[0].ts * 1000)), x(0) - slot / 2, height - 4, "start");
+  const range = values.length && `${milliseconds(Math.min(...values))} to ${milliseconds(Math.max(...values))} ms`;
+  chart.ariaLabel = range
+    ? `Latency of the last ${shown.length} checks: ${range}`
     : `Latency: none of the last ${shown.length} checks was ok`;
 };
 
@@ -341,7 +307,6 @@ const show = () => {
     showRecent();
   }
   showVerdict();
-  showBanner();
   showAges();
 };
 
@@ -353,30 +318,24 @@ const poll = async () => {
   asking = true;
   clearTimeout(timer);
   try {
-    const answer = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const answer = await fetch(`status?recent=${MOST_MARKS}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const came = await answer.json();
     if (!answer.ok || typeof came.state !== "string") throw new TypeError("not pingstate's answer");
-    [snapshot, cameAt, answeredAt, failures] = [came, performance.now(), Date.now(), 0];
+    [snapshot, cameAt, failures] = [came, Date.now(), 0];
+    skew = (Date.parse(answer.headers.get("date")) || cameAt) - cameAt;
   } catch (error) {
     failures += 1;
     console.info(`no answer: ${error.message}`);
   }
   asking = false;
-  const rhythm = Math.min(Math.max((snapshot?.interval ?? 2) * 500, 250), 5000);
-  const next = failures === 0 ? rhythm : failures === 1 ? 500 : 2000;
-  timer = setTimeout(poll, document.hidden ? 60000 : next);
+  const pause = [Math.min(Math.max((snapshot?.interval ?? 2) * 500, 250), 5000), 500][failures] ?? 2000;
+  timer = setTimeout(poll, document.hidden ? 60000 : pause);
   show();
 };
 
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) poll();
-});
-setInterval(() => {
-  if (document.hidden) return;
-  showBanner();
-  showAges();
-}, 1000);
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+setInterval(() => document.hidden || showAges(), 1000);
 new ResizeObserver(() => snapshot && !lost() && showRecent()).observe(graph);
-for (const element of document.querySelectorAll("time")) moment(new Date(element.dateTime), element);
+for (const element of document.querySelectorAll("time")) moment(Date.parse(element.dateTime) / 1000, element);
 graph.hidden = false;
 poll();
