@@ -38,6 +38,11 @@ class Deadline:
         self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._phase_started
         self.phase, self._phase_started = phase, at
 
+    def discount(self, seconds: float) -> None:
+        """Leave out of the check's time what was waited for and did not come; it ends no later."""
+        self.started += seconds
+        self._phase_started += seconds
+
     def stop(self, grace: float = 0.0) -> None:
         """Stop the clock: what is to be known is known, and what follows does not count.
 

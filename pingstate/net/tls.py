@@ -125,9 +125,11 @@ class TLSStream:
             return
         if not self._incoming.pending:
             self._sock.settimeout(min(seconds, self._deadline.remaining() / 2))
+            started = time.monotonic()
             try:
                 self._receive()
             except TimeoutError:
+                self._deadline.discount(time.monotonic() - started)
                 return
             finally:
                 self._sock.settimeout(self._timeout)

@@ -65,6 +65,17 @@ def test_a_new_limit_counts_anew():
         deadline.consume(1)
 
 
+def test_what_is_discounted_is_no_part_of_the_time_but_of_the_deadline(clock):
+    deadline = Deadline(10.0)
+    deadline.start_phase("tls")
+    clock.now += 3.0
+    deadline.discount(2.0)
+    assert deadline.remaining() == 7.0
+    deadline.stop()
+    assert deadline.elapsed() == 1.0
+    assert deadline.seconds == {"dns": 0.0, "tls": 1.0}
+
+
 def test_stopped_clock_counts_nothing_more(clock):
     deadline = Deadline(10.0)
     deadline.start_phase("check")

@@ -270,6 +270,18 @@ def test_silence_ends_the_wait_in_time_and_leaves_the_deadline():
         assert not stream._deadline.expired
 
 
+def test_silence_after_the_handshake_is_no_part_of_the_latency():
+    quiet = tls_context(CA.issue_cert("localhost"))
+    quiet.num_tickets = 0
+    with stream_to(hold, quiet) as stream:
+        deadline = stream._deadline
+        began = deadline.started
+        stream.wait_for_objection(0.3)
+        deadline.stop()
+        assert deadline.elapsed() <= time.monotonic() - began - 0.29
+        assert sum(deadline.seconds.values()) == pytest.approx(deadline.elapsed())
+
+
 def test_an_older_tls_is_not_waited_for():
     old = tls_context(CA.issue_cert("localhost"))
     old.maximum_version = ssl.TLSVersion.TLSv1_2
