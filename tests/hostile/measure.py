@@ -26,6 +26,7 @@ from tests.hostile.catalogue import Case, MakeProbe, Target, load
 from tests.hostile.connects import speaks_in_any_protocol
 from tests.hostile.names import measure_in_namespace
 from tests.hostile.peers import INSIDE, LEAKS, LONG_S, ca_file, server_context, serving
+from tests.support.details import JARGON
 
 # Here, so that no forked process need do it.
 for module in ("http", "open_condition", "pattern_conditions", "text_conditions"):
@@ -40,8 +41,6 @@ CASES = tuple(load())
 LATE_S = 0.1  # how long after its timeout a check may come back
 GROWTH_KIB = 2048
 DETAIL_CHARS = 200
-# A class of Python's, an errno tuple, a line of C: what nobody on call should have to read.
-JARGON = re.compile(r"[a-z]Error\b|Exception\b|Errno|\[SSL|_ssl\.c|\([0-9]+, '")
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import socket
 import subprocess
 import sys
@@ -9,9 +8,7 @@ import sys
 import pytest
 
 from pingstate.net.errors import CheckFailedError, describe_failure
-
-# What no one on call should read: a class, an errno tuple, a line of a C source.
-JARGON = re.compile(r"Error|Errno|\[SSL|_ssl\.c|\(\d+, '")
+from tests.support.details import JARGON
 
 
 def chained(outer, inner):

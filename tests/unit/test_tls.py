@@ -13,9 +13,9 @@ from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.net.sockets import connect
 from pingstate.net.tls import TLSStream
+from tests.support.details import JARGON
 from tests.support.servers import talker, tls_context, tls_talker
 from tests.support.waiting import TIMEOUT
-from tests.unit.test_errors import JARGON
 
 CA = trustme.CA()
 

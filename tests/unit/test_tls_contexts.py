@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 
 from pingstate import probe
 from pingstate.values import InvalidValueError
+from tests.support.details import JARGON
 from tests.support.servers import answer_ok, https_server, read_request, tls_context, tls_talker
 from tests.support.waiting import TIMEOUT, wait_until
-from tests.unit.test_errors import JARGON
 
 
 def test_private_authority_is_trusted_when_named_and_not_otherwise(authority, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from pingstate.net.errors import describe_failure
 from pingstate.net.tls_errors import describe_tls_error
-from tests.unit.test_errors import JARGON
+from tests.support.details import JARGON
 
 
 def ssl_error(reason, text):

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from pingstate import TLSProbe, probe
+from tests.support.details import JARGON
 from tests.support.dialogues import LDAP_OK, SCRIPTS, scripted, upgrading
 from tests.support.servers import talker, tls_context, tls_talker
 from tests.support.waiting import TIMEOUT, wait_until
-from tests.unit.test_errors import JARGON
 
 
 @pytest.fixture
