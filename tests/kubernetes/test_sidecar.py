@@ -6,6 +6,7 @@ import copy
 import os
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -430,6 +431,43 @@ def test_the_readmes_app_gets_its_sidecar(tmp_path: Path) -> None:
     assert short["components"] == yaml.safe_load(snippets("kustomization.yaml")[0])["components"]
     for version in VERSIONS:
         kubernetes_validate.validate(result, version, strict=True)
+
+
+def test_the_readmes_init_container_waits_in_a_job_and_in_a_cron_job(tmp_path: Path) -> None:
+    (init,) = map(yaml.safe_load, snippets("init container"))
+    work = {"name": "work", "image": "example.test/work:1.0"}
+    pod = {"restartPolicy": "Never", "initContainers": [init], "containers": [work]}
+    labels = {"pingstate/sidecar": "start-gate"}
+    job: Object = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "migrate", "labels": labels},
+        "spec": {"template": {"spec": pod}},
+    }
+    cron_job: Object = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "nightly", "labels": labels},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": job["spec"]}},
+    }
+    results = put_sidecars(tmp_path, job, cron_job)
+    assert sorted(results, key=lambda one: one["kind"]) == [cron_job, job]
+    for one in results:
+        for version in VERSIONS:
+            kubernetes_validate.validate(one, version, strict=True)
+    variables = environment([], {"metadata": {}}, init)
+    result = subprocess.run(
+        [sys.executable, "-m", "pingstate", *init["args"], "--print-config"],
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    shown = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert shown["PINGSTATE_ADDRESS"].startswith("database ")
+    assert shown["PINGSTATE_PORT"].startswith("5432 ")
+    assert shown["PINGSTATE_WAIT"].startswith("600")
 
 
 def test_the_readmes_annotations_are_what_they_say(tmp_path: Path) -> None:
