@@ -19,7 +19,7 @@ from testcontainers.core.network import Network
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.container.test_targets import TLS_SITE
 from tests.support import ROOT
-from tests.support.containers import Sidecar, running_server, running_sidecar
+from tests.support.containers import SidecarContainer, running_server, running_sidecar
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
 
@@ -29,7 +29,7 @@ PICTURE = ROOT / ".github/page.png"
 @dataclass
 class Watched:
     server: Container
-    sidecar: Sidecar
+    sidecar: SidecarContainer
 
     @property
     def url(self) -> str:

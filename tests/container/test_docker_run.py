@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support.containers import HARDENED, Sidecar, get_health, running_server
+from tests.support.containers import HARDENED, SidecarContainer, get_health, running_server
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
@@ -146,7 +146,7 @@ def test_any_user_may_run_it(
             PINGSTATE_PROTOCOL="http", PINGSTATE_ADDRESS="target", PINGSTATE_INTERVAL="1"
         )
         with container.with_kwargs(user=user, **HARDENED):
-            sidecar = Sidecar(container)
+            sidecar = SidecarContainer(container)
             docker_container: Container = sidecar.docker
             wait_until(lambda: get_health(docker_container) == "healthy", what="it is healthy")
             ids = sidecar.python("import os; print(os.getuid(), os.getgid(), sep=':')")

@@ -25,7 +25,7 @@ from tests.provision.images import build_arguments
 from tests.support import ROOT
 from tests.support.containers import (
     HARDENED,
-    Sidecar,
+    SidecarContainer,
     get_health,
     run_to_end,
     running_server,
@@ -234,7 +234,7 @@ def sidecar(image: str, network: Network, nginx: Container) -> Any:
         yield sidecar
 
 
-def test_health_is_what_healthz_says(sidecar: Sidecar, nginx: Container) -> None:
+def test_health_is_what_healthz_says(sidecar: SidecarContainer, nginx: Container) -> None:
     wait_until(lambda: sidecar.health() == "healthy", what="the container is healthy")
     assert sidecar.get("/healthz")[0] == 200
     nginx.stop()
@@ -245,7 +245,7 @@ def test_health_is_what_healthz_says(sidecar: Sidecar, nginx: Container) -> None
     assert sidecar.get("/healthz")[0] == 200
 
 
-def test_it_runs_as_process_1_of_its_user_on_a_read_only_root(sidecar: Sidecar) -> None:
+def test_it_runs_as_process_1_of_its_user_on_a_read_only_root(sidecar: SidecarContainer) -> None:
     told = sidecar.python(
         "import os; status = open('/proc/1/status').read(); print(os.getuid(), os.getgid());"
         "print('Uid:\\t65532' in status, 'CapEff:\\t0000000000000000' in status);"
@@ -258,7 +258,7 @@ def test_it_runs_as_process_1_of_its_user_on_a_read_only_root(sidecar: Sidecar) 
 
 
 def test_sigterm_ends_it_within_2_seconds_with_a_check_in_flight(
-    sidecar: Sidecar, nginx: Container
+    sidecar: SidecarContainer, nginx: Container
 ) -> None:
     nginx.pause()
     try:
@@ -273,7 +273,7 @@ def test_sigterm_ends_it_within_2_seconds_with_a_check_in_flight(
     assert elapsed < 2
 
 
-def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: Sidecar) -> None:
+def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: SidecarContainer) -> None:
     first = sidecar.snapshot()["pid"]
     # A child that outlives its parent becomes a child of process 1.
     orphan = sidecar.python("import os, time; pid = os.fork() or time.sleep(0.5); print(pid)")
@@ -297,7 +297,7 @@ def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: Sidecar) -> None:
     assert "Z'" not in processes
 
 
-def test_what_compiled_drivers_need_is_there(sidecar: Sidecar) -> None:
+def test_what_compiled_drivers_need_is_there(sidecar: SidecarContainer) -> None:
     modules = (
         "asyncio, bz2, ctypes, decimal, hashlib, lzma, multiprocessing, sqlite3, ssl, uuid, zlib"
     )

@@ -19,7 +19,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from tests.support.containers import (
-    Sidecar,
+    SidecarContainer,
     get_health,
     health_log,
     run_to_end,
@@ -422,7 +422,7 @@ def test_the_configuration_is_printed_without_its_secrets(image: str) -> None:
 
 
 @pytest.fixture
-def sidecar(image: str, site: Network) -> Callable[..., AbstractContextManager[Sidecar]]:
+def sidecar(image: str, site: Network) -> Callable[..., AbstractContextManager[SidecarContainer]]:
     """Run a sidecar on the site; its first check has ended when it is there."""
     return lambda **settings: running_sidecar(image, site, http(**settings), {})
 
@@ -431,7 +431,7 @@ def states(snapshot: dict[str, Any]) -> list[str]:
     return [check["state"] for check in snapshot["recent"]]
 
 
-def enough(sidecar: Sidecar, checks: int) -> dict[str, Any]:
+def enough(sidecar: SidecarContainer, checks: int) -> dict[str, Any]:
     """The first snapshot with at least so many checks."""
 
     def snapshot() -> dict[str, Any] | None:
@@ -443,7 +443,7 @@ def enough(sidecar: Sidecar, checks: int) -> dict[str, Any]:
 
 
 def test_slow_leads_to_degraded_which_ready_states_can_admit(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(slow="0.001", ready_states="up,degraded") as slow:
         assert set(states(enough(slow, 4))[1:]) == {"degraded"}
@@ -452,27 +452,27 @@ def test_slow_leads_to_degraded_which_ready_states_can_admit(
 
 
 def test_the_fast_interval_holds_while_the_state_is_not_settled(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(slow="0.001", interval="3600", fast_interval="0.2") as unsettled:
         enough(unsettled, 5)
 
 
 def test_the_first_check_comes_at_once(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(interval="3600") as idle:
         assert states(enough(idle, 1)) == ["up"]
 
 
-def gaps(sidecar: Sidecar, checks: int) -> list[float]:
+def gaps(sidecar: SidecarContainer, checks: int) -> list[float]:
     """How far each check came from an interval of 0.25 s after the one before it, in seconds."""
     times = [check["ts"] for check in enough(sidecar, checks)["recent"]]
     return [abs(later - earlier - 0.25) for earlier, later in pairwise(times)]
 
 
 def test_jitter_spreads_the_checks(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     rhythm = {"interval": "0.25", "history": "60"}
     with sidecar(jitter="0", **rhythm) as steady, sidecar(jitter="1", **rhythm) as spread:
@@ -482,7 +482,7 @@ def test_jitter_spreads_the_checks(
 
 
 def test_history_is_how_many_checks_are_kept(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(history="3") as brief:
         wait_until(lambda: brief.snapshot() and brief.checks >= 6, what="6 checks")
@@ -526,7 +526,7 @@ LEAKS = ("hunter2", base64.b64encode(b"probe:hunter").decode())
     ],
 )
 def test_no_secret_is_told_even_if_the_target_says_it_again(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
     once: Callable[..., tuple[int, str]],
     path: str,
     check: str,
@@ -570,7 +570,7 @@ def test_a_probe_that_takes_long_to_import_is_healthy(image: str, site: Network)
 
 
 def test_healthcheck_of_livez_is_healthy_while_the_target_is_down(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(path="/teapot", healthcheck="livez") as down:
         wait_until(lambda: down.health() == "healthy", what="the container is healthy")
@@ -578,7 +578,7 @@ def test_healthcheck_of_livez_is_healthy_while_the_target_is_down(
 
 
 def test_logs_are_one_json_object_a_line(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(path="/teapot", log_format="json") as logging:
         enough(logging, 3)
@@ -589,7 +589,7 @@ def test_logs_are_one_json_object_a_line(
 
 
 def test_the_log_level_keeps_quiet_what_is_below_it(
-    sidecar: Callable[..., AbstractContextManager[Sidecar]],
+    sidecar: Callable[..., AbstractContextManager[SidecarContainer]],
 ) -> None:
     with sidecar(log_level="error") as quiet:
         enough(quiet, 3)

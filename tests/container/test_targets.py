@@ -13,7 +13,7 @@ import trustme
 from docker.models.containers import Container
 from testcontainers.core.network import Network
 
-from tests.support.containers import API_PORT, Sidecar, running_server, running_sidecar
+from tests.support.containers import API_PORT, SidecarContainer, running_server, running_sidecar
 from tests.support.waiting import wait_until
 
 TLS_SITE = b"""
@@ -73,7 +73,7 @@ TARGETS = {
 class Watched:
     target: Target
     server: Container
-    sidecar: Sidecar
+    sidecar: SidecarContainer
     network: Network
 
     def cut(self, container: Container) -> None:

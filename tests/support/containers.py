@@ -42,8 +42,8 @@ def health_log(container: Container) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Sidecar:
-    """A running sidecar, and the states that its API has told of since the last `follow`."""
+class SidecarContainer:
+    """A sidecar in a container, and the states that its API has told of since the last `follow`."""
 
     container: DockerContainer
     port: int = API_PORT  # of the API, inside
@@ -106,7 +106,7 @@ def running_sidecar(
     files: Mapping[str, bytes],
     *,
     port: int = API_PORT,
-) -> Iterator[Sidecar]:
+) -> Iterator[SidecarContainer]:
     """Run a sidecar until its API, on this port, has answered; `files` go in by their paths."""
     container = DockerContainer(image).with_envs(**{**RHYTHM, **environment})
     container.with_exposed_ports(port).with_network(network)
@@ -115,7 +115,7 @@ def running_sidecar(
     for path, content in files.items():
         container.with_copy_into_container(content, path)
     with container:
-        sidecar = Sidecar(container, port)
+        sidecar = SidecarContainer(container, port)
 
         def answers() -> bool:
             try:
