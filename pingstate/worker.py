@@ -8,22 +8,20 @@ and WSGI code, and sends the answers. Checks run on the Monitor's thread meanwhi
 
 from __future__ import annotations
 
-import io
-import math
 import os
 import resource
 import selectors
 import socket
-import struct
-import tempfile
 import time
 from collections import deque
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import timedelta
 from typing import Any
 
 from gunicorn.http import errors, get_parser, wsgi
 from gunicorn.workers import base
+
+from pingstate.heartbeat import Heartbeat
 
 # Seconds: for a whole head to come, counted from the connection or the last answer; for an answer
 # to be taken; for a client to close after the server did (RFC 9112, 9.6).
@@ -35,7 +33,6 @@ _DRAIN = 0.5
 _MAX_HEAD = 32768
 _RECV = 16384
 _END_OF_HEAD = b"\r\n\r\n"
-_SECONDS = struct.Struct("d")
 # How many requests, of at most so many bytes each, are known by their heads.
 _MAX_KNOWN = 32
 _MAX_KNOWN_HEAD = 1024
@@ -47,48 +44,8 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-class _Heartbeat:
-    """When the worker was last alive, for its arbiter: a file in memory that needs no directory.
-
-    It replaces gunicorn's `WorkerTmp`, a file in a directory that must be writable.
-    """
-
-    def __init__(self, _cfg: Any) -> None:
-        self._file = _create_anonymous_file()
-        # A worker that is still booting is not late.
-        os.pwrite(self._file.fileno(), _SECONDS.pack(math.inf), 0)
-
-    def notify(self) -> None:
-        os.pwrite(self._file.fileno(), _SECONDS.pack(time.monotonic()), 0)
-
-    def last_update(self) -> float:
-        data = os.pread(self._file.fileno(), _SECONDS.size, 0)
-        seconds: float = _SECONDS.unpack(data)[0]
-        return seconds
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _create_anonymous_file() -> io.FileIO:
-    try:
-        return io.FileIO(os.memfd_create("pingstate-worker"), "r+")
-    except OSError as refused:  # by a sandbox that knows few system calls
-        try:
-            with tempfile.TemporaryFile() as file:
-                return io.FileIO(os.dup(file.fileno()), "r+")
-        except OSError as exc:
-            raise SystemExit(
-                "pingstate: a worker needs a file in memory or a directory for temporary files "
-                f"({refused.strerror}; {exc.strerror})"
-            ) from None
-
-
 # gunicorn's worker makes it before anything of ours runs.
-base.WorkerTmp = _Heartbeat
+base.WorkerTmp = Heartbeat
 
 
 class _ResponseBuffer:
@@ -278,7 +235,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             self.alive = False
         if not self.alive:
             response.force_close()
-        began = datetime.now(timezone.utc)
+        began = time.monotonic()
         body = self.wsgi(environ, response.start_response)
         try:
             for chunk in body:
@@ -288,7 +245,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             if hasattr(body, "close"):
                 body.close()
         if self.log.access_log_enabled:
-            self.log.access(response, request, environ, datetime.now(timezone.utc) - began)
+            self.log.access(response, request, environ, timedelta(seconds=time.monotonic() - began))
         return not response.should_close()
 
     def _parse(self, head: bytes, connection: _Connection, answer: _ResponseBuffer) -> Any:
