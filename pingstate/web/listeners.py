@@ -18,7 +18,9 @@ def create_listeners(host: str, port: int, backlog: int = 128) -> list[socket.so
     """
     listeners: list[socket.socket] = []
     absent: OSError | None = None
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # As bytes: a str makes socket import the codec for international names.
+    name = host.encode("ascii")
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # A name may have an address twice.
     addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
     for family, address in sorted(addresses, key=lambda one: one[0] == socket.AF_INET6):

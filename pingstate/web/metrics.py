@@ -14,7 +14,7 @@ from pingstate.monitor.fsm import STATES
 if TYPE_CHECKING:
     from pingstate.monitor.monitor import Monitor
     from pingstate.monitor.stats import Stats
-    from pingstate.probes.base import Trace
+    from pingstate.net.attempt import Trace
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,9 +37,9 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def text(self) -> bytes:
+    def text(self) -> str:
         """The metrics of this moment in Prometheus' text format 0.0.4."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry).decode()
 
     def collect(self) -> Iterator[Metric]:
         """The metric families; prometheus_client calls it."""

@@ -17,7 +17,7 @@ from tests.support.servers import https_server
 
 
 def samples(monitor):
-    families = list(text_string_to_metric_families(Metrics(monitor).text().decode()))
+    families = list(text_string_to_metric_families(Metrics(monitor).text()))
     assert len({family.name for family in families}) == len(families)
     return {
         (sample.name, *[value for _, value in sorted(sample.labels.items())]): sample.value
@@ -206,7 +206,7 @@ def test_scrape_is_as_large_as_the_readme_says(target, protocol):
     for _ in range(3):
         monitor.check_now()
     text = Metrics(monitor).text()
-    lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     # Each kind of failure that was seen adds one.
     assert int(series) - 2 <= len(lines) <= int(series)
     assert len(text) <= int(kilobytes) * 1024
