@@ -20,13 +20,10 @@ _KNOWN = sys.stdlib_module_names | {
 # The latency of the first check is the target's, and the first request may be a liveness probe's:
 # neither waits for an import.
 _EAGER = ("pingstate.monitor", "pingstate.net", "pingstate.probes", "pingstate.worker")
-_FIRST_CHECK = (
-    "email.feedparser", "email.parser", "urllib3._base_connection", "urllib3.util.proxy",
-    "urllib3.util.response", "urllib3.util.retry",
-)  # fmt: skip
+_FIRST_CHECK = ("requests._types", "urllib3.util.request")
 _FIRST_REQUEST = (
     "email.utils", "gunicorn.http.body", "gunicorn.http.message", "gunicorn.http.parser",
-    "gunicorn.http.unreader", "gunicorn.http.wsgi", "gunicorn.workers.workertmp",
+    "gunicorn.http.unreader", "gunicorn.http.wsgi",
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -122,12 +121,8 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Say once what is probed, how often, and where the API is."""
-    app = server.app.wsgi()
-    # What a first request leaves behind in Flask is then shared with the workers as well.
-    environ: dict[str, Any] = {"PATH_INFO": "/healthz"}
-    setup_testing_defaults(environ)
-    b"".join(app(environ, lambda *_: lambda _: None))
     lazy_imports.load_first_uses()
+    app = server.app.wsgi()
     monitor = app.extensions["pingstate"]
     # A gunicorn that someone else has set up may listen anywhere.
     where = ", ".join(str(listener) for listener in server.LISTENERS) or ", ".join(server.cfg.bind)

@@ -1,8 +1,7 @@
 """Stand-ins for what gunicorn and Flask import and a sidecar never uses.
 
 TLS, which pingstate's worker does not serve, templates and commands in Flask's way are a sixth of
-the memory of a sidecar that checks a TCP port. Whoever imports `ssl`, `jinja2` or `click` gets them
-as ever.
+the memory of a sidecar that checks a TCP port. Whoever imports the originals gets them as ever.
 """
 
 from __future__ import annotations
@@ -21,14 +20,19 @@ _TEMPLATING = (
 
 def install() -> None:
     """Put them in place, in a process of pingstate's own that has not imported the originals."""
-    if not {"ssl", "gunicorn.config"} & set(sys.modules):
-        # The defaults of settings; nothing else there is used without TLS.
-        defaults = {"PROTOCOL_TLS": 2, "PROTOCOL_SSLv23": 2, "CERT_NONE": 0}
-        sys.modules["ssl"] = _create_module("ssl", **defaults)
+    # The defaults of settings of TLS, and what finds a worker class by its name in a package; no
+    # setting of pingstate's needs more.
+    passing = {
+        "ssl": {"PROTOCOL_TLS": 2, "PROTOCOL_SSLv23": 2, "CERT_NONE": 0},
+        "importlib.metadata": {},
+    }
+    if not {*passing, "gunicorn.config"} & set(sys.modules):
+        sys.modules |= {name: _create_module(name, **held) for name, held in passing.items()}
         try:
             import_module("gunicorn.config")
         finally:
-            del sys.modules["ssl"]
+            for name in passing:
+                del sys.modules[name]
     if "flask" not in sys.modules:
         sys.modules["flask.templating"] = _create_module(
             "flask.templating", **dict.fromkeys(_TEMPLATING), _default_template_ctx_processor=dict

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.certificate import read_certificate
@@ -157,15 +156,15 @@ class ClientTLS:
                     stream = TLSStream(second, self._unverified, name, again)
                     _note_certificates(stream, attempt)
             raise
-        attempt.tls_version = (tls.version() or "").replace("TLSv", "TLS ")
+        attempt.trace.tls_version = (tls.version() or "").replace("TLSv", "TLS ")
         _note_certificates(tls, attempt)
         return tls
 
 
 def _note_certificates(tls: TLSStream, attempt: Attempt) -> None:
-    attempt.certificate = tls.certificate
-    attempt.earliest_expiry = _earliest_expiry(tls.chain)
-    attempt.verified_chain_expiry = _earliest_expiry(tls.verified_chain)
+    attempt.trace.certificate = tls.certificate
+    attempt.trace.earliest_expiry = _earliest_expiry(tls.chain)
+    attempt.trace.verified_chain_expiry = _earliest_expiry(tls.verified_chain)
 
 
 def _earliest_expiry(chain: Iterable[bytes]) -> float | None:
@@ -210,6 +209,8 @@ def _describe_file_error(exc: Exception) -> str:
 
 def _identify(path: str) -> tuple[int, ...] | None:
     """What changes when a file is written or another takes its place; None where there is none."""
+    from pathlib import Path  # for who uses TLS
+
     try:
         seen = Path(path).stat()
     except OSError:
@@ -219,6 +220,8 @@ def _identify(path: str) -> tuple[int, ...] | None:
 
 def _load_system_trust(context: ssl.SSLContext) -> None:
     """Trust what the system trusts, or, where it has no such list, what requests does."""
+    from pathlib import Path  # for who uses TLS
+
     system = ssl.get_default_verify_paths()
     hashed = system.capath is not None and any(
         re.fullmatch(r"[0-9a-f]{8}\.0", path.name) for path in Path(system.capath).iterdir()

@@ -34,13 +34,10 @@ def create_request(
 
     The length of a body is that of this one, whatever `headers` say.
     """
-    # As Request.prepare() does, without cookies, hooks and authentication: it loads code for them.
+    # Its own ways to prepare one load what it is not needed for: URLs, cookies, authentication.
     prepared = requests.PreparedRequest()
-    prepared.prepare_method(method)
-    prepared.prepare_url("http://localhost/", {})
-    prepared.prepare_headers({})
-    prepared.prepare_content_length(None)
-    prepared.headers.update(
+    prepared.method, prepared.url = method, "http://localhost/"  # where no one looks
+    prepared.headers = CaseInsensitiveDict(
         {
             "Host": url.authority,
             "User-Agent": "pingstate",
@@ -49,6 +46,8 @@ def create_request(
             "Connection": "close",
         }
     )
+    if method not in {"GET", "HEAD"}:
+        prepared.headers["Content-Length"] = "0"
     prepared.headers.update(headers)
     if body:
         prepared.body = body
