@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from pingstate.monitor.fsm import TRANSITIONS, PingFSM, threshold_transitions
     from pingstate.monitor.monitor import Monitor
-    from pingstate.probes.base import Probe, ProbeResult, Trace
+    from pingstate.net.attempt import Trace
+    from pingstate.probes.base import Probe, ProbeResult
     from pingstate.probes.conditions import HTTPResponseSnapshot
     from pingstate.probes.factory import probe
     from pingstate.probes.http import HTTPProbe
@@ -52,7 +53,7 @@ _HOMES = {
     "ProbeResult": "probes.base",
     "TCPProbe": "probes.tcp",
     "TLSProbe": "probes.tls",
-    "Trace": "probes.base",
+    "Trace": "net.attempt",
     "create_app": "web.app",
     "probe": "probes.factory",
     "serve": "web.app",

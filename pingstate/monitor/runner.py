@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from pingstate.monitor.clock import now
-from pingstate.probes.base import PHASES, Probe, ProbeResult, Trace
+from pingstate.net.attempt import Trace
+from pingstate.probes.base import PHASES, Probe, ProbeResult
 from pingstate.text import describe_exception, one_line
 
 log = logging.getLogger(__name__)

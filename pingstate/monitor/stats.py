@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pingstate.probes.base import ProbeResult
 
 
-@dataclass(frozen=True)
-class Stats:
+class Stats(NamedTuple):
     """A Monitor's counters and last check at one moment.
 
     `results` counts checks by event and phase ("" on success), `transitions` the changes of state

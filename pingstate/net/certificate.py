@@ -7,9 +7,9 @@ from the DER (X.690) of RFC 5280's structure here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
+from typing import NamedTuple
 
 from pingstate.net.der import parse_items
 from pingstate.text import one_line
@@ -20,8 +20,7 @@ _BMP_STRING, _DNS_NAME = 0x1E, 0x82
 _TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})Z")
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(NamedTuple):
     """`expires` is in seconds since 1970; the names are one line each, "" where there is none."""
 
     expires: float

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from itertools import islice
+from typing import NamedTuple
 
 from pingstate.ip_literal import literal_ip_version
 from pingstate.net.urls import URL
@@ -18,8 +18,7 @@ MAX_JAR_BYTES = 16_384
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class _Cookie:
+class _Cookie(NamedTuple):
     name: str
     value: str
     host: str

@@ -6,9 +6,10 @@ import errno
 import http.client
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
 import requests
@@ -30,7 +31,7 @@ from pingstate.net.fields import (
     read_fields,
     read_status_line,
 )
-from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
+from pingstate.net.sockets import DeadlineSocket, connect
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import URL
@@ -41,8 +42,12 @@ _CUT_OFF = "the body was cut off"
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
-class Hop(NamedTuple):
-    """A request and where it goes; `server_name` is who is verified, None for the target itself."""
+@dataclass
+class Hop:
+    """A request and where it goes; `server_name` is who is verified, None for the target itself.
+
+    The request is not to be changed after it was sent.
+    """
 
     request: requests.PreparedRequest
     url: URL
@@ -51,6 +56,26 @@ class Hop(NamedTuple):
     server_name: str | None = None
     ip_version: int | None = None
     body: bytes = b""
+
+    @cached_property
+    def head(self) -> bytes:
+        """The head of the request as it is sent, written once for all checks."""
+        writer = _HeadWriter("localhost")
+        method = self.request.method or ""
+        writer.putrequest(method, self.url.target, skip_host=True, skip_accept_encoding=True)
+        for field in self.request.headers.items():
+            writer.putheader(*field)
+        writer.endheaders()
+        return writer.written
+
+
+class _HeadWriter(HTTPConnection):
+    """urllib3's connection that keeps what it would send."""
+
+    written = b""
+
+    def send(self, data: Any) -> None:
+        self.written += data
 
 
 class _ReadAhead(NamedTuple):
@@ -167,25 +192,24 @@ def _has_ended(decoder: Any) -> bool:
     )
 
 
-class _Connection(HTTPConnection):
-    """urllib3's connection for one request over a socket of ours that is already open."""
+class _Pool:
+    """What requests takes for a pool of connections: the one that is open, for one request.
 
-    def __init__(
-        self,
-        *args: Any,
-        stream: DeadlineSocket | TLSStream,
-        method: str,
-        attempt: Attempt,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.sock = stream  # as much of a socket as is looked at
-        self._method = method
+    urllib3's own is half of what a check costs beyond its system calls.
+    """
+
+    def __init__(self, stream: DeadlineSocket | TLSStream, hop: Hop, attempt: Attempt) -> None:
+        self._stream = stream
+        self._hop = hop
         self._attempt = attempt
 
-    def getresponse(self) -> Answer:  # type: ignore[override]  # as urllib3 has it
+    def urlopen(self, **_: Any) -> Answer:
+        # Who closes before the whole request has come may have answered it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._stream.sendall(self._hop.head + self._hop.body)
         self._attempt.deadline.start_phase("response")
-        answer = _Response(self.sock, self._method)
+        method = self._hop.request.method or ""
+        answer = _Response(self._stream, method)
         try:
             answer.begin()
         except OSError as exc:
@@ -194,10 +218,9 @@ class _Connection(HTTPConnection):
                     f"the answer's head has more than {MAX_HEAD_BYTES} bytes"
                 ) from exc
             raise
-        self._attempt.status = answer.status
-        self._attempt.version = answer.version_text
-        length = answer.content_length
-        self._attempt.content_length = -1 if length is None else length
+        trace, length = self._attempt.trace, answer.content_length
+        trace.status, trace.version = answer.status, answer.version_text
+        trace.content_length = -1 if length is None else length
         # It has ways of its own with fields that contradict each other.
         told = {"Content-Length": str(answer.length)} if answer.length is not None else {}
         if answer.codings:
@@ -210,32 +233,10 @@ class _Connection(HTTPConnection):
             reason=answer.reason,
             preload_content=False,
             original_response=answer,
-            request_method=self._method,
+            request_method=method,
         )
         response.fields = answer.fields
         return response
-
-
-class _Pool:
-    """What requests takes for a pool of connections: the one that is open, for one request.
-
-    urllib3's own is half of what a check costs beyond its system calls.
-    """
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def urlopen(
-        self, *, method: str, url: str, body: Any, headers: Mapping[str, str], **_: Any
-    ) -> Answer:
-        connection = self._connection
-        # Who closes before the whole request has come may have answered it.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            connection.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
-            for field in headers.items():
-                connection.putheader(*field)
-            connection.endheaders(body)
-        return connection.getresponse()
 
 
 class _Adapter(HTTPAdapter):
@@ -243,17 +244,16 @@ class _Adapter(HTTPAdapter):
 
     max_retries = Retry(0, read=False)
 
-    def __init__(self, pool: _Pool, target: str) -> None:
+    def __init__(self, pool: _Pool) -> None:
         # Not its base's, which makes a manager of pools.
         self._pool = pool
-        self._target = target
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
         return self._pool
 
     def request_url(self, *_: Any) -> str:
-        # requests' own goes through caches that would keep what targets redirect to.
-        return self._target
+        # The request is written already, and requests' own keeps what targets redirect to.
+        return ""
 
     def cert_verify(self, *_: Any) -> None:
         """Nothing: the connection is verified before requests sees it."""
@@ -270,23 +270,20 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
     Afterwards the rest of a small answer is read. Raises OSError, and CheckFailedError for what is
     no HTTP, also where the body is read.
     """
-    attempt.forget_answer()
+    attempt.trace.forget_answer()
     deadline = attempt.deadline
     open_socket = partial(connect, hop.address, hop.port, ip_version=hop.ip_version)
     sock = open_socket(deadline)
     stream: DeadlineSocket | TLSStream = sock
     try:
-        attempt.ip_protocol = ip_protocol(sock)
+        attempt.trace.ip_protocol = sock.ip_protocol
         if hop.url.scheme == "https":
             stream = tls.handshake(
                 sock, attempt, reconnect=open_socket, server_name=hop.server_name
             )
         deadline.start_phase("send")
         deadline.limit_bytes(MAX_HEAD_BYTES)
-        connection = _Connection(
-            "localhost", hop.port, stream=stream, method=hop.request.method or "", attempt=attempt
-        )
-        adapter = _Adapter(_Pool(connection), hop.url.target)
+        adapter = _Adapter(_Pool(stream, hop, attempt))
         with closing(cast("Answer", adapter.send(hop.request))) as answer:
             yield answer
             _read_rest(answer, deadline)

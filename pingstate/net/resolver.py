@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from pingstate.net.deadline import Deadline
+
+Address = tuple[int, Any]
+"""A family of addresses, and what a socket of it connects to."""
 
 _STREAM = socket.SOCK_STREAM
 _FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
@@ -18,8 +22,10 @@ _NO_SUCH_ADDRESS = {
 }
 
 
-def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = None) -> list[Any]:
-    """The addresses of a name for a stream socket, or TimeoutError when the time is up.
+def resolve(
+    host: str, port: int, deadline: Deadline, ip_version: int | None = None
+) -> Sequence[Address]:
+    """The addresses of a name, or TimeoutError when the time is up.
 
     `ip_version` is 4 or 6, None for both. An IP address is answered without a lookup. The C
     library's lookup can't be interrupted, so it runs in a daemon thread, and a thread that hangs is
@@ -28,31 +34,39 @@ def resolve(host: str, port: int, deadline: Deadline, ip_version: int | None = N
     deadline.start_phase("dns")
     # As bytes: a str makes socket import the codec for international names.
     name = host.encode("ascii")
-    family = _FAMILIES[ip_version]
     # The number of a zone's interface may change.
-    found = (_parse_literal.__wrapped__ if b"%" in name else _parse_literal)(name)
-    if found is None:
-        try:
-            found = _lookup((name, family), deadline)
-        except socket.gaierror as exc:
-            said = str(exc.strerror).lower()
-            if exc.errno in _NO_SUCH_ADDRESS:
-                kind = f"IPv{ip_version} address" if ip_version else "address"
-                words = f"{host} has no {kind} ({said}): check the name and the network"
-            else:
-                words = f"{host} can't be looked up ({said}): check the network's name server"
-            raise socket.gaierror(exc.errno, words) from None
-    elif family not in (socket.AF_UNSPEC, found[0][0]):
-        raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
-    return [(*addrinfo[:4], (addrinfo[4][0], port, *addrinfo[4][2:])) for addrinfo in found]
+    literal = (_parse_literal.__wrapped__ if b"%" in name else _parse_literal)(name, port)
+    family = _FAMILIES[ip_version]
+    if literal is not None:
+        if ip_version is not None and literal[0][0] != family:
+            raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
+        return literal
+    try:
+        found = _lookup((name, family), deadline)
+    except socket.gaierror as exc:
+        said = str(exc.strerror).lower()
+        if exc.errno in _NO_SUCH_ADDRESS:
+            kind = f"IPv{ip_version} address" if ip_version else "address"
+            words = f"{host} has no {kind} ({said}): check the name and the network"
+        else:
+            words = f"{host} can't be looked up ({said}): check the network's name server"
+        raise socket.gaierror(exc.errno, words) from None
+    return _read_addresses(found, port)
 
 
 @lru_cache(maxsize=16)
-def _parse_literal(name: bytes) -> list[Any] | None:
+def _parse_literal(name: bytes, port: int) -> Sequence[Address] | None:
     """The one address that an IP address is, None for a name."""
     with suppress(socket.gaierror):
-        return socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
+        return _read_addresses(found, port)
     return None
+
+
+def _read_addresses(found: Iterable[Any], port: int) -> Sequence[Address]:
+    return tuple(
+        (int(family), (address[0], port, *address[2:])) for family, _, _, _, address in found
+    )
 
 
 _Key = tuple[bytes, socket.AddressFamily]

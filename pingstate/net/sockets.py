@@ -7,24 +7,30 @@ import os
 import select
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
-from pingstate.net.resolver import resolve
+from pingstate.net.resolver import Address, resolve
 from pingstate.values import unix_path
 
 _PIECE = 16384  # bytes
+_NO_BYTES = bytes(4)  # an int that says so
+_IP_PROTOCOLS = {int(socket.AF_INET): 4, int(socket.AF_INET6): 6}
 
 
 class DeadlineSocket(socket.socket):
     """A TCP or Unix socket whose every blocking call ends when its deadline does.
 
     A timeout that its user sets holds as well, for each call, whichever ends first. `eof` says
-    whether the peer's end of the stream was read.
+    whether the peer's end of the stream was read; `ip_protocol` is 4 or 6, None for a Unix socket.
     """
 
     deadline: Deadline | None = None
+    ip_protocol: int | None = None
     eof = False
     _user_timeout: float | None = None
     _applied_timeout: float | None = None
@@ -118,6 +124,8 @@ class DeadlineSocket(socket.socket):
         deadline = self.deadline
         if deadline is None or self.eof:
             return
+        if not wait and ioctl(self.fileno(), FIONREAD, _NO_BYTES) == _NO_BYTES:
+            return
         if not wait:
             with suppress(OSError):
                 super().settimeout(0)
@@ -144,10 +152,9 @@ def connect(
     addresses' errors the one that says most about the target.
     """
     path = unix_path(address)
-    if path is not None:
-        targets: list[Any] = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
-    else:
-        targets = resolve(address, port, deadline, ip_version)
+    targets: Sequence[Address] = (
+        resolve(address, port, deadline, ip_version) if path is None else [(socket.AF_UNIX, path)]
+    )
     deadline.start_phase("connect")
     if len(targets) == 1:
         sock = _connect_one(targets[0], deadline)
@@ -157,7 +164,7 @@ def connect(
     return sock
 
 
-def _connect_any(targets: list[Any], deadline: Deadline) -> DeadlineSocket:
+def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSocket:
     """The first connection that comes about (as in RFC 8305).
 
     An address whose share of the time is over stays in the race while there is a next one.
@@ -166,10 +173,10 @@ def _connect_any(targets: list[Any], deadline: Deadline) -> DeadlineSocket:
     poll = select.poll()
     errors: list[OSError] = []
     try:
-        for index, addrinfo in enumerate(targets):
+        for index, address in enumerate(targets):
             try:
                 share = deadline.remaining() / (len(targets) - index)
-                newest = _start_to_connect(addrinfo)
+                newest = _start_to_connect(address)
             except OSError as exc:
                 errors.append(exc)
                 continue
@@ -206,22 +213,22 @@ def _rank_error(error: OSError) -> int:
     return 1 if isinstance(error, TimeoutError) else 2
 
 
-def _connect_one(addrinfo: Any, deadline: Deadline) -> DeadlineSocket:
-    sock = _create_socket(addrinfo)
+def _connect_one(address: Address, deadline: Deadline) -> DeadlineSocket:
+    sock = _create_socket(address)
     try:
-        sock.settimeout(deadline.remaining())
-        sock.connect(addrinfo[4])
-        _refuse_itself(sock, addrinfo[4])
+        socket.socket.settimeout(sock, deadline.remaining())
+        sock.connect(address[1])
+        _refuse_itself(sock, address[1])
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _start_to_connect(addrinfo: Any) -> DeadlineSocket:
-    sock = _create_socket(addrinfo)
+def _start_to_connect(address: Address) -> DeadlineSocket:
+    sock = _create_socket(address)
     sock.settimeout(0)
-    code = sock.connect_ex(addrinfo[4])
+    code = sock.connect_ex(address[1])
     if code not in (0, errno.EINPROGRESS):
         sock.close()
         raise OSError(code, os.strerror(code))
@@ -235,10 +242,11 @@ def _finish_to_connect(sock: DeadlineSocket) -> None:
     _refuse_itself(sock, sock.getpeername())
 
 
-def _create_socket(addrinfo: Any) -> DeadlineSocket:
-    family, kind, proto, _, _ = addrinfo
-    sock = DeadlineSocket(family, kind, proto)
-    if family != socket.AF_UNIX:
+def _create_socket(address: Address) -> DeadlineSocket:
+    family, _ = address
+    sock = DeadlineSocket(family, socket.SOCK_STREAM)
+    sock.ip_protocol = _IP_PROTOCOLS.get(family)
+    if sock.ip_protocol is not None:
         # Or a second small write, as a request after a handshake, waits up to 40 ms for the
         # target to acknowledge the first, and counts as the target's latency.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -247,12 +255,7 @@ def _create_socket(addrinfo: Any) -> DeadlineSocket:
 
 def _refuse_itself(sock: DeadlineSocket, target: Any) -> None:
     """Linux lets a socket whose own port is the target's connect to itself."""
-    if sock.family != socket.AF_UNIX:
+    if sock.ip_protocol is not None:
         own = sock.getsockname()
         if own[1] == target[1] and own == sock.getpeername():
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-
-
-def ip_protocol(sock: socket.socket) -> int | None:
-    """4 or 6; None for a Unix socket."""
-    return {socket.AF_INET: 4, socket.AF_INET6: 6}.get(sock.family)

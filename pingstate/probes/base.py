@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from pingstate.net.attempt import Attempt
+from pingstate.net.attempt import Attempt, Trace
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.probes.conditions import Outcome
 from pingstate.text import one_line
-
-if TYPE_CHECKING:
-    from pingstate.net.certificate import Certificate
-
 
 _MAX_ESCAPED = 1024  # characters of a word: more than any detail has
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -23,34 +19,6 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one check saw on its way, for metrics and for people.
-
-    A field is None if the check did not get that far.
-
-    `seconds` is the time spent in each phase, summed over redirects. `ip_protocol` is 4 or 6.
-    `status`, `version` ("1.1"), `content_length` (-1: not said) are of the final HTTP answer,
-    `tls_version` and `certificate` of its TLS handshake; `earliest_expiry`, in seconds since 1970,
-    is that of all the certificates that were presented there, and `verified_chain_expiry` that of
-    those from the target's to the one that is trusted. `failed_due_to_regex` says that a pattern
-    of the check decided that it failed, `is_http` that it spoke HTTP.
-    """
-
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    ip_protocol: int | None = None
-    status: int | None = None
-    version: str | None = None
-    content_length: int | None = None
-    redirects: int = 0
-    tls_version: str | None = None
-    certificate: Certificate | None = None
-    earliest_expiry: float | None = None
-    failed_due_to_regex: bool = False
-    verified_chain_expiry: float | None = None
-    is_http: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +104,7 @@ def run_check(
             where += f" at {attempt.hop}" if attempt.hop else ""
             detail = f"{where}: {detail}".removesuffix(": ")
     deadline.stop()
+    attempt.trace.failed_due_to_regex = outcome.by_regex and not ok
     if attempt.secrets:
         secrets = [*secret_variants(attempt.secrets), *secrets]
     return ProbeResult(
@@ -144,24 +113,7 @@ def run_check(
         detail=one_line(redact(detail, secrets)),
         phase=phase,
         timeout_phase=timeout_phase,
-        trace=_create_trace(attempt, failed_due_to_regex=outcome.by_regex and not ok),
-    )
-
-
-def _create_trace(attempt: Attempt, *, failed_due_to_regex: bool) -> Trace:
-    return Trace(
-        seconds=attempt.deadline.seconds,
-        ip_protocol=attempt.ip_protocol,
-        status=attempt.status,
-        version=attempt.version,
-        content_length=attempt.content_length,
-        redirects=attempt.redirects,
-        tls_version=attempt.tls_version,
-        certificate=attempt.certificate,
-        earliest_expiry=attempt.earliest_expiry,
-        failed_due_to_regex=failed_due_to_regex,
-        verified_chain_expiry=attempt.verified_chain_expiry,
-        is_http=attempt.is_http,
+        trace=attempt.trace,
     )
 
 

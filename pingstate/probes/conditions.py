@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pingstate.text import describe_exception, one_line
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from pingstate.probes.stream import Content
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a condition came to.
 
     `seen` says what was seen, `expected` what would have been right. `undecided` says that the
@@ -45,7 +44,7 @@ class Outcome:
         """The outcome of `not:...`, which is `check`."""
         if self.undecided:
             return self
-        return replace(self, ok=not self.ok, expected="" if self.own_words else check)
+        return self._replace(ok=not self.ok, expected="" if self.own_words else check)
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ class HTTPResponseSnapshot:
     certificate: Certificate | None = None
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """The head of an HTTP answer; `remaining()` is the seconds left, or raises TimeoutError."""
 
     status: int
@@ -78,8 +76,7 @@ class Head:
     remaining: Callable[[], float]
 
 
-@dataclass(frozen=True)
-class HeadCondition:
+class HeadCondition(NamedTuple):
     """A condition on the head of an HTTP answer.
 
     `statuses` are those that it names. With None, and no other condition that names any, the status
@@ -91,14 +88,13 @@ class HeadCondition:
 
     def negate(self, check: str) -> HeadCondition:
         """The same condition, negated."""
-        return replace(self, evaluate=lambda head: self.evaluate(head).negate(check))
+        return self._replace(evaluate=lambda head: self.evaluate(head).negate(check))
 
 
 Evaluate = Callable[["Content"], Outcome | None]
 
 
-@dataclass(frozen=True)
-class ContentCondition:
+class ContentCondition(NamedTuple):
     """A condition on a body, or on what a TCP target says.
 
     `start` begins an evaluation: a function that is called for each piece that comes, and returns
@@ -122,15 +118,14 @@ class ContentCondition:
 
             return evaluate_negated
 
-        return replace(self, start=start, negated=True)
+        return self._replace(start=start, negated=True)
 
 
 # What coroutines, iterators and a `ProbeResult` have: to Python they are true whatever they say.
 _ALWAYS_TRUE = ("__await__", "__next__", "latency_ms")
 
 
-@dataclass(frozen=True)
-class CallCondition:
+class CallCondition(NamedTuple):
     """A callable that gets the `HTTPResponseSnapshot`, or the open socket, and judges it."""
 
     function: Callable[[Any], Any]
@@ -138,7 +133,7 @@ class CallCondition:
 
     def negate(self, check: str) -> CallCondition:
         """The same condition, negated."""
-        return replace(self, negated_as=check)
+        return self._replace(negated_as=check)
 
     def evaluate(self, subject: Any) -> Outcome:
         """The callable's verdict; one that raises is a failure that names the exception."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pingstate.net.deadline import Deadline
@@ -57,7 +56,7 @@ class Conversation:
         for call in self._calls:
             if outcome.ok:
                 called = call.evaluate(stream)
-                outcome = called if called.detail else replace(called, seen=outcome.seen)
+                outcome = called if called.detail else called._replace(seen=outcome.seen)
         return outcome
 
     def _read_banner(self, stream: DeadlineSocket | TLSStream, deadline: Deadline) -> Outcome:

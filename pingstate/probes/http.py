@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import MAX_REST_SECONDS
@@ -157,17 +156,17 @@ class HTTPProbe:
         return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
-        attempt.is_http = True
+        attempt.trace.is_http = True
         hop, jar = self._hop, None
         queries: list[str] = []
         while True:
             with open_response(hop, self._tls, attempt) as answer:
                 if not self._is_redirect(answer):
                     return self._judge(answer, str(hop.url), attempt)
-            if attempt.redirects >= MAX_REDIRECTS:
+            if attempt.trace.redirects >= MAX_REDIRECTS:
                 raise CheckFailedError(f"more than {MAX_REDIRECTS} redirects")
             following = self._redirects.follow(hop, answer)
-            attempt.redirects += 1
+            attempt.trace.redirects += 1
             if jar is not None or "Set-Cookie" in answer.fields:
                 jar = self._redirects.carry_cookies(jar, hop, answer, following)
             if "?" in following.url.target:
@@ -198,8 +197,8 @@ class HTTPProbe:
             # A health endpoint says in its body what is down.
             body = read_beginning(response, attempt.deadline)
             said = " ".join(decode_body(body, response.fields.get("Content-Type")).split())
-            outcome = replace(outcome, quote=excerpt(said, 120) if said else "")
-        return replace(outcome, seen=", ".join(filter(None, (f"HTTP {status}", outcome.seen))))
+            outcome = outcome._replace(quote=excerpt(said, 120) if said else "")
+        return outcome._replace(seen=", ".join(filter(None, (f"HTTP {status}", outcome.seen))))
 
     def _evaluate(self, response: Answer, url: str, attempt: Attempt) -> Outcome:
         """The outcome of the first condition that fails, else of the last one."""
@@ -239,8 +238,8 @@ class HTTPProbe:
             text=content.text,
             elapsed_ms=round(deadline.elapsed() * 1000, 3),
             url=url,
-            version=attempt.version,
-            certificate=attempt.certificate,
+            version=attempt.trace.version,
+            certificate=attempt.trace.certificate,
         )
         for call in self._calls:
             outcome = call.evaluate(snapshot)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import MAX_REST_SECONDS
-from pingstate.net.sockets import connect, ip_protocol
+from pingstate.net.sockets import connect
 from pingstate.probes.base import ProbeResult, run_check
 from pingstate.probes.conditions import Check, Outcome
 from pingstate.probes.conversation import Conversation
@@ -54,7 +54,7 @@ class TCPProbe:
     def _check(self, attempt: Attempt) -> Outcome:
         deadline = attempt.deadline
         with connect(self.address, self.port, deadline, self._ip_version) as sock:
-            attempt.ip_protocol = ip_protocol(sock)
+            attempt.trace.ip_protocol = sock.ip_protocol
             outcome = self._conversation.hold(sock, deadline, "connected")
             deadline.stop(grace=MAX_REST_SECONDS)
             sock.end_orderly(wait=self._conversation.reads)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
 from pingstate.net.deadline import MAX_REST_SECONDS, Deadline
-from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
+from pingstate.net.sockets import DeadlineSocket, connect
 from pingstate.net.starttls import start_tls
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.probes.base import ProbeResult, run_check
@@ -88,12 +88,14 @@ class TLSProbe:
     def _check(self, attempt: Attempt) -> Outcome:
         deadline = attempt.deadline
         with self._connect(deadline) as sock:
-            attempt.ip_protocol = ip_protocol(sock)
+            attempt.trace.ip_protocol = sock.ip_protocol
             stream = self._tls.handshake(sock, attempt, reconnect=self._connect)
             deadline.limit_bytes(MAX_BYTES)
             if not self._conversation.reads:
                 stream.wait_for_objection(_OBJECTION_S)
-            outcome = self._conversation.hold(stream, deadline, f"connected, {attempt.tls_version}")
+            outcome = self._conversation.hold(
+                stream, deadline, f"connected, {attempt.trace.tls_version}"
+            )
             deadline.stop(grace=MAX_REST_SECONDS)
             stream.say_goodbye(wait=self._conversation.reads)
             return outcome

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +31,7 @@ class ConfigurationError(ValueError):
             print(f"pingstate: {problem}", file=sys.stderr)
 
 
-@dataclass(frozen=True)
-class LoadedSettings:
+class LoadedSettings(NamedTuple):
     """Settings that can be used, and what there is to tell of them.
 
     `sources` has, by setting name, the flag or variables that gave it, or "default"; it lacks what

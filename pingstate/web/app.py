@@ -199,7 +199,9 @@ def _status(monitor: Monitor) -> Response:
     try:
         recent = None if text is None else _parse_recent(text)
     except InvalidValueError as exc:
-        return _response(f"recent: {one_line(text or '')!r} is not {exc.expected}\n", status="400 Bad Request")
+        return _response(
+            f"recent: {one_line(text or '')!r} is not {exc.expected}\n", status="400 Bad Request"
+        )
     return _response(json.dumps(monitor.snapshot(recent)) + "\n", "application/json")
 
 

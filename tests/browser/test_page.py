@@ -13,8 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from pingstate import threshold_transitions
+from pingstate.net.attempt import Trace
 from pingstate.net.certificate import Certificate
-from pingstate.probes.base import Trace
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.support.waiting import wait_until
 

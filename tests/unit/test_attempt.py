@@ -9,21 +9,33 @@ from pingstate.net.deadline import Deadline
 
 def test_nothing_is_seen_at_first():
     attempt = Attempt(Deadline(1.0))
-    assert (attempt.ip_protocol, attempt.redirects, attempt.hop) == (None, 0, "")
-    assert (attempt.status, attempt.certificate, attempt.secrets) == (None, None, [])
+    assert (attempt.trace.ip_protocol, attempt.trace.redirects, attempt.hop) == (None, 0, "")
+    assert (attempt.trace.status, attempt.trace.certificate, attempt.secrets) == (None, None, [])
 
 
 def test_forgotten_answer_leaves_the_way_to_it():
     attempt = Attempt(Deadline(1.0))
-    attempt.ip_protocol, attempt.redirects, attempt.hop = 4, 1, "http://h:80"
-    attempt.status, attempt.version, attempt.content_length = 302, "1.1", 0
-    attempt.tls_version, attempt.certificate = "TLS 1.3", Certificate(1.0, "a", "b")
-    attempt.earliest_expiry = 1.0
+    attempt.trace.ip_protocol, attempt.trace.redirects, attempt.hop = 4, 1, "http://h:80"
+    attempt.trace.status, attempt.trace.version, attempt.trace.content_length = 302, "1.1", 0
+    attempt.trace.tls_version, attempt.trace.certificate = "TLS 1.3", Certificate(1.0, "a", "b")
+    attempt.trace.earliest_expiry = 1.0
     attempt.secrets = ["s3cret"]
-    attempt.forget_answer()
-    assert (attempt.ip_protocol, attempt.redirects, attempt.hop) == (4, 1, "http://h:80")
-    assert (attempt.status, attempt.version, attempt.content_length) == (None, None, None)
-    assert (attempt.tls_version, attempt.certificate, attempt.earliest_expiry) == (None, None, None)
+    attempt.trace.forget_answer()
+    assert (attempt.trace.ip_protocol, attempt.trace.redirects, attempt.hop) == (
+        4,
+        1,
+        "http://h:80",
+    )
+    assert (attempt.trace.status, attempt.trace.version, attempt.trace.content_length) == (
+        None,
+        None,
+        None,
+    )
+    assert (
+        attempt.trace.tls_version,
+        attempt.trace.certificate,
+        attempt.trace.earliest_expiry,
+    ) == (None, None, None)
     assert attempt.secrets == ["s3cret"]
 
 
@@ -35,4 +47,4 @@ def test_attempts_share_no_secrets():
 
 def test_misspelt_field_is_no_field():
     with pytest.raises(AttributeError):
-        Attempt(Deadline(1.0)).stauts = 200  # type: ignore[attr-defined]  # the slip is the test
+        Attempt(Deadline(1.0)).trace.stauts = 200  # type: ignore[attr-defined]  # the slip is the test

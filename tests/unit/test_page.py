@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pingstate import Monitor, ProbeResult
+from pingstate.net.attempt import Trace
 from pingstate.net.certificate import Certificate
-from pingstate.probes.base import Trace
 from pingstate.web import page
 from pingstate.web.app import create_api
 

@@ -26,8 +26,8 @@ def test_an_ip_address_needs_no_lookup_and_no_thread(host, family, sockaddr, cho
     threads = threading.active_count()
     version = (4 if family == socket.AF_INET else 6) if choose else None
     deadline = Deadline(5.0)
-    ((found, kind, _, _, where),) = resolve(host, 7, deadline, version)
-    assert (found, kind) == (family, socket.SOCK_STREAM)
+    ((found, where),) = resolve(host, 7, deadline, version)
+    assert found == family
     assert (where[0].partition("%")[0], *where[1:]) == sockaddr
     assert threading.active_count() == threads
     assert deadline.phase == "dns"
@@ -48,7 +48,7 @@ def test_a_deadline_that_is_over_starts_no_lookup():
 
 def _look_up(host, version):
     try:
-        return [row[4][0] for row in resolve(host, 7, Deadline(20.0), version)]
+        return [address[0] for _, address in resolve(host, 7, Deadline(20.0), version)]
     except OSError as exc:
         return str(exc.strerror)
 

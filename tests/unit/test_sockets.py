@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pingstate.net.deadline import Deadline
-from pingstate.net.sockets import DeadlineSocket, connect, ip_protocol
+from pingstate.net.sockets import DeadlineSocket, connect
 from tests.hostile.connects import full_backlog
 from tests.support.client import free_port
 from tests.support.namespace import FILES_ONLY, call_in_namespace
@@ -108,7 +108,7 @@ def test_connect_gives_a_socket_that_keeps_the_deadline():
     with talker(lambda _: None) as (host, port), connect(host, port, deadline) as sock:
         assert sock.deadline is deadline
         assert deadline.phase == "connect"
-        assert ip_protocol(sock) == 4
+        assert sock.ip_protocol == 4
         assert sock.recv(1) == b""
 
 
@@ -130,7 +130,7 @@ def test_a_unix_socket_has_no_ip_protocol(tmp_path):
         talker(lambda _: None, socket.AF_UNIX, path),
         connect(f"unix:{path}", 1, Deadline(30.0)) as sock,
     ):
-        assert ip_protocol(sock) is None
+        assert sock.ip_protocol is None
 
 
 def failures_of_several_addresses():
