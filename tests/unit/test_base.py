@@ -37,7 +37,7 @@ def test_trace_is_made_of_what_the_attempt_saw():
 
     def run(attempt):
         for name, value in seen.items():
-            setattr(attempt, name, value)
+            setattr(attempt.trace, name, value)
         attempt.deadline.start_phase("check")
         return Outcome(ok=True, seen="fine")
 

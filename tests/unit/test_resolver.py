@@ -132,4 +132,4 @@ def test_checks_of_one_name_at_once_share_a_lookup():
     for thread in threads:
         thread.join()
     assert len(results) == 20
-    assert all(row[4][1] == 9 for found in results for row in found)
+    assert all(address[1] == 9 for found in results for _, address in found)
