@@ -303,11 +303,12 @@ def test_a_view_answers_the_same_with_and_without_a_hook(path, oks):
     plain = client.get(path)
     client.application.before_request(lambda: None)
     hooked = client.get(path)
-    assert (plain.status, list(plain.headers)) == (hooked.status, list(hooked.headers))
+    assert plain.status == hooked.status
+    assert [name for name, _ in plain.headers] == [name for name, _ in hooked.headers]
     if path == "/status":
         assert list(plain.json) == list(hooked.json)  # times differ
     else:
-        assert plain.data == hooked.data
+        assert (plain.data, list(plain.headers)) == (hooked.data, list(hooked.headers))
 
 
 def test_a_view_that_a_program_replaces_is_the_one_that_answers():
