@@ -153,6 +153,7 @@ class Settings:
         "FILE",
         "PEM file of what to trust: authorities, or the target's own certificate (tls and https)",
         default_text="the system's",
+        redact=parsing.redact_content,
     )
     client_cert: str | None = declare(
         _TLS,
@@ -161,6 +162,7 @@ class Settings:
         "FILE",
         "PEM file with the client certificate (tls and https)",
         default_text="none",
+        redact=parsing.redact_content,
     )
     client_key: str | None = declare(
         _TLS,
@@ -169,6 +171,7 @@ class Settings:
         "FILE",
         "PEM file with its key",
         default_text="in the certificate's file",
+        redact=parsing.redact_content,
     )
     server_name: str | None = declare(
         _TLS,

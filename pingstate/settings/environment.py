@@ -145,7 +145,7 @@ def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) 
             [f"{variable}: {file_variable} is set as well; expected one of the two"]
         )
     texts = [
-        _Text(name, environ[name] if name == variable else _read_file(name, environ[name]))
+        _Text(name, environ[name] if name == variable else _read_file(setting, variable, environ))
         for name in names
     ]
     if setting.refuses_empty:
@@ -162,20 +162,27 @@ _FOREIGN_MARKS = {
 }
 
 
-def _read_file(variable: str, path: str) -> str:
+def _read_file(setting: Setting, variable: str, environ: Mapping[str, str]) -> str:
     """A file's text, without a byte order mark before it and one line break after it."""
+    name = f"{variable}_FILE"
+    path = environ[name]
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a path"
+        # It may be the value itself, which may be a secret.
+        shown = repr(path) if path[0] in "./" else _show(setting, path)
         raise ConfigurationError(
-            [f"{variable}: {path!r} is not a file that can be read ({reason})"]
+            [f"{name}: {shown} is not a file that can be read ({reason})"]
         ) from None
+    if setting.is_path and b"-----BEGIN" in data:
+        expected = f"expected the path of one: set {variable}={path}"
+        raise ConfigurationError([f"{name}: {path!r} holds a certificate or a key, {expected}"])
     coding = next((name for mark, name in _FOREIGN_MARKS.items() if data.startswith(mark)), None)
     if coding is None and b"\0" in data:
         coding = "binary or UTF-16: there is NUL in it"
     if coding is not None:
-        raise ConfigurationError([f"{variable}: {path!r} is not UTF-8 but {coding}"])
+        raise ConfigurationError([f"{name}: {path!r} is not UTF-8 but {coding}"])
     text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     return text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
 
@@ -197,12 +204,16 @@ def _parse(setting: Setting, given: list[_Text]) -> tuple[Any, list[str]]:
         try:
             values.append(setting.parse(one.text))
         except InvalidValueError as exc:
-            shown = setting.redact(one.text)
-            shown = shown if shown == "***" else repr(shown)
-            problems.append(f"{one.where}: {shown} is not {exc.expected}")
+            problems.append(f"{one.where}: {_show(setting, one.text)} is not {exc.expected}")
     if setting.repeatable:
         return tuple(values), problems
     return (values[0] if values else None), problems
+
+
+def _show(setting: Setting, text: str) -> str:
+    """What a message may have of a text."""
+    shown = setting.redact(text)
+    return shown if shown == "***" else repr(shown)
 
 
 def _join_sources(given: list[_Text]) -> str:

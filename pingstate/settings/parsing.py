@@ -104,6 +104,8 @@ def user_password(text: str) -> tuple[str, str]:
 
 def readable_file(text: str) -> str:
     """The path of a file that this process may read."""
+    if _is_content(text):
+        raise _invalid(text, "the path of a file, but what is in one")
     try:
         with Path(text).open("rb"):
             return text
@@ -181,6 +183,15 @@ def escaped(text: str) -> bytes:
 def redact(_: str) -> str:
     """Nothing of it."""
     return "***"
+
+
+def redact_content(text: str) -> str:
+    """A path; nothing of what may be a key that was given in place of its path."""
+    return "***" if _is_content(text) else text
+
+
+def _is_content(text: str) -> bool:
+    return "\n" in text or "-----BEGIN" in text
 
 
 def redact_url(text: str) -> str:

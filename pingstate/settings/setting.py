@@ -40,6 +40,11 @@ class Setting:
         return PREFIX + self.name.upper()
 
     @property
+    def is_path(self) -> bool:
+        """Whether it names a file."""
+        return self.metavar == "FILE"
+
+    @property
     def is_switch(self) -> bool:
         """Whether it is on or off."""
         return isinstance(self.default, bool)

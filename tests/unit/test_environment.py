@@ -276,6 +276,51 @@ def test_client_key_needs_its_certificate():
         load_settings({"PINGSTATE_CLIENT_KEY": PEM})
 
 
+@pytest.mark.parametrize(
+    "name", ["PINGSTATE_CLIENT_KEY", "PINGSTATE_CLIENT_CERT", "PINGSTATE_CA_FILE"]
+)
+def test_key_or_certificate_in_place_of_its_path_is_refused_and_not_told(name):
+    pem = Path(PEM).read_text("utf-8")
+    for environ, words in (
+        (
+            {f"{name}_FILE": PEM},
+            f"{name}_FILE: {PEM!r} holds a certificate or a key, expected the path of one: set {name}={PEM}",
+        ),
+        ({name: pem}, f"{name}: *** is not the path of a file, but what is in one"),
+        (
+            {name: pem.replace("\n", "\\n")},
+            f"{name}: *** is not the path of a file, but what is in one",
+        ),
+        ({f"{name}_FILE": pem}, f"{name}_FILE: *** is not a file that can be read ("),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(environ)
+        (problem,) = caught.value.problems
+        assert problem.startswith(words)
+        assert "BEGIN" not in problem
+
+
+def test_path_of_a_key_may_come_from_a_file(tmp_path):
+    file = tmp_path / "path"
+    file.write_text(f"{PEM}\n", "utf-8")
+    assert load_settings({"PINGSTATE_CLIENT_CERT_FILE": str(file)}).settings.client_cert == PEM
+
+
+def test_value_that_was_given_as_its_file_is_told_only_where_it_looks_like_a_path():
+    for name in ("HEADER", "BASIC_AUTH", "BODY", "SEND"):
+        for path, shown in (
+            ("user: hunter2", "***"),
+            ("/run/none", "'/run/none'"),
+            ("./none", "'./none'"),
+        ):
+            with pytest.raises(ConfigurationError) as caught:
+                load_settings({f"PINGSTATE_{name}_FILE": path})
+            reason = "is not a file that can be read (No such file or directory)"
+            assert caught.value.problems == [f"PINGSTATE_{name}_FILE: {shown} {reason}"]
+    with pytest.raises(ConfigurationError, match=r"^PINGSTATE_PORT_FILE: 'none' is not"):
+        load_settings({"PINGSTATE_PORT_FILE": "none"})
+
+
 def test_bad_line_of_several_is_named_by_its_number():
     with pytest.raises(ConfigurationError) as caught:
         load_settings({"PINGSTATE_HEADER": "X-A: 1\n\nhunter2\nX-B: 2\nb c: 3"})
