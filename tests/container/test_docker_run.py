@@ -106,6 +106,20 @@ def test_docker_says_which_published_port_is_taken_and_another_one_helps(image: 
     assert code == 0, said
 
 
+def test_a_target_on_the_host_is_reached_as_the_readme_says(image: str) -> None:
+    (option,) = re.findall(r"`(--add-host \S+)`", Document("README.md").text)
+    name = option.split()[1].partition(":")[0]
+    # Any address: which one the host has for its containers is the engine's business.
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        settings = f"-e PINGSTATE_ADDRESS={name} -e PINGSTATE_PORT={port}"
+        line = f"docker run --rm {option} {settings} {IMAGE} --once"
+        code, said = docker_run(line, image)
+        assert code == 0, said
+        code, said = docker_run(line.replace(f"ADDRESS={name}", "ADDRESS=localhost"), image)
+        assert (code, "connection refused" in said) == (1, True), said
+
+
 def test_an_address_that_does_not_resolve_is_told_as_the_readme_prints_it(
     image: str, network: Network, name_server: str
 ) -> None:

@@ -283,6 +283,13 @@ def test_every_pod_meets_the_restricted_pod_security_standard(
             assert not context.keys() & {"privileged", "runAsUser", "runAsNonRoot"}
 
 
+def test_a_pods_status_says_what_its_sidecar_said_last(
+    everything: dict[str, list[Object]],
+) -> None:
+    policies = [one["terminationMessagePolicy"] for _, _, one in sidecars(everything)]
+    assert policies == ["FallbackToLogsOnError"] * 5
+
+
 def test_no_pod_gets_service_links_or_a_token(everything: dict[str, list[Object]]) -> None:
     for _, template in pods(everything):
         assert template["spec"]["enableServiceLinks"] is False
