@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
-from pingstate.probes.base import secret_variants
 from pingstate.probes.checks import parse_checks
 from pingstate.probes.conditions import CallCondition, Check, ContentCondition, Outcome
+from pingstate.probes.redaction import secret_variants
 from pingstate.probes.stream import Content, read_until_decided
 from pingstate.text import excerpt
 from pingstate.values import validate_send

@@ -10,7 +10,7 @@ from pingstate.net.errors import CheckFailedError
 from pingstate.net.http1 import Answer, Hop, open_response, read_beginning
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import DEFAULT_PORTS, URL, encode_target
-from pingstate.probes.base import ProbeResult, run_check, secret_variants
+from pingstate.probes.base import ProbeResult, run_check
 from pingstate.probes.checks import parse_checks
 from pingstate.probes.conditions import (
     CallCondition,
@@ -23,6 +23,7 @@ from pingstate.probes.conditions import (
 )
 from pingstate.probes.decoding import BodyDecoder, decode_body
 from pingstate.probes.head_conditions import evaluate_any_2xx
+from pingstate.probes.redaction import secret_variants
 from pingstate.probes.redirects import MAX_REDIRECTS, REDIRECT_STATUSES, Redirects
 from pingstate.probes.request import (
     create_request,
