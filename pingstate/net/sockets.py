@@ -124,10 +124,10 @@ class DeadlineSocket(socket.socket):
         deadline = self.deadline
         if deadline is None or self.eof:
             return
-        if not wait and ioctl(self.fileno(), FIONREAD, _NO_BYTES) == _NO_BYTES:
-            return
         if not wait:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # a callable may have closed it
+                if ioctl(self.fileno(), FIONREAD, _NO_BYTES) == _NO_BYTES:
+                    return
                 super().settimeout(0)
                 for _ in range(MAX_REST_BYTES // _PIECE):
                     if len(super().recv(_PIECE)) < _PIECE:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ import pytest
 from pingstate import probe
 from pingstate.values import InvalidValueError
 from tests.support.namespace import FILES_ONLY, call_in_namespace
+from tests.support.saying import says
 from tests.support.servers import answer_ok, talker
 from tests.support.waiting import TIMEOUT
 
@@ -70,6 +72,13 @@ def test_callable_gets_the_open_socket_and_its_words_are_the_detail():
 
     with talker(lambda sock: sock.sendall(b"SSH-2.0-x")) as (host, port):
         assert probe("tcp", host, port, check=is_ssh).check().detail == "SSH-2.0-x"
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, lambda sock: os.close(sock.detach())])
+def test_callable_may_close_the_socket(end):
+    with says(b"hello", then="hold") as (host, port):
+        result = probe("tcp", host, port, check=lambda sock: end(sock) is None).check()
+    assert (result.ok, result.detail) == (True, "connected")
 
 
 def test_callable_can_not_outlive_the_deadline():
