@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from pingstate.settings import SETTINGS, ConfigurationError, load_settings
+from tests.kubernetes import tools
 from tests.kubernetes.manifests import (
     COMPONENT,
     K8S,
@@ -554,6 +556,30 @@ def test_the_readmes_commands_render() -> None:
     assert folders == ["base", "examples/readiness", "monitoring"]
     for folder in folders:
         assert render(folder)
+
+
+def test_the_readmes_stand_in_answers_where_the_readiness_example_asks() -> None:
+    commands = re.findall(r"^kubectl (create .*database.*)$", README, re.MULTILINE)
+    service, deployment = (
+        json.loads(tools.run(tools.kubectl(), *one.split(), "--dry-run=client", "-o", "json"))
+        for one in commands
+    )
+    for one in (service, deployment):
+        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    # The image serves its page on port 80.
+    assert container["image"].startswith("nginx:")
+    (port,) = service["spec"]["ports"]
+    assert port["targetPort"] == 80
+    ((_, template),) = pod_templates(render("examples/readiness"))
+    (first,) = template["spec"]["initContainers"]
+    variables = environment([], template, first)
+    assert variables["PINGSTATE_ADDRESS"] == service["metadata"]["name"]
+    assert variables["PINGSTATE_PORT"] == str(port["port"])
+    (scaled,) = re.findall(r"^kubectl scale deployment (\S+) ", README, re.MULTILINE)
+    assert scaled == deployment["metadata"]["name"]
 
 
 def set_variables(variables: dict[str, str]) -> dict[str, str]:
