@@ -149,5 +149,5 @@ def test_load_while_the_target_hangs(sidecar, request: pytest.FixtureRequest):
     assert set(checks.values()) == {"fail"}
     assert len(starts) >= soak_s / INTERVAL_S - 1
     gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert max(gaps) < 1.5 * INTERVAL_S, "a check was skipped"
+    assert max(gaps) < 1.9 * INTERVAL_S, "a check was skipped"
     assert "Traceback" not in started.output
