@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket  # as ip_literal
 import os
-import socket
 import time
 from collections.abc import Mapping
 
@@ -75,25 +75,29 @@ def _ask(host: str, port: int, path: str) -> tuple[int, str]:
     """One answer of the API, from the first of its addresses that gives one. Raises OSError."""
     host = host.strip("[]")
     if ":" in host and "%" not in host:
-        host = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))
+        host = _socket.inet_ntop(_socket.AF_INET6, _socket.inet_pton(_socket.AF_INET6, host))
     # A sidecar that listens on `::` does so on IPv4 alone where there is no IPv6.
     wildcards = {"0.0.0.0": ("127.0.0.1",), "::": ("127.0.0.1", "::1")}  # noqa: S104  # compared
     failure = OSError("no address")
     for address in wildcards.get(host, (host,)):
         try:
-            with _connect(address, port) as sock:
+            sock = _connect(address, port)
+            try:
                 return _get(sock, path)
+            finally:
+                sock.close()
         except OSError as exc:
             failure = exc
     raise failure
 
 
-def _connect(host: str, port: int) -> socket.socket:
+def _connect(host: str, port: int) -> _socket.socket:
     version = literal_ip_version(host)
     if version is None:
+        import socket  # for names alone
+
         return socket.create_connection((host, port), _TIMEOUT)
-    # create_connection() looks up IP addresses too, and loads the codec for international names.
-    sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+    sock = _socket.socket(_socket.AF_INET6 if version == 6 else _socket.AF_INET)
     try:
         sock.settimeout(_TIMEOUT)
         sock.connect((host, port))
@@ -103,7 +107,7 @@ def _connect(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _get(sock: socket.socket, path: str) -> tuple[int, str]:
+def _get(sock: _socket.socket, path: str) -> tuple[int, str]:
     """One answer of our own API; http.client would cost more than the rest of a health check."""
     end = time.monotonic() + _TIMEOUT
     sock.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("ascii"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket  # socket itself takes as long to import as all the rest of a health check
 
 
 def literal_ip_version(address: str) -> int | None:
@@ -10,7 +10,7 @@ def literal_ip_version(address: str) -> int | None:
     if ":" in address:
         return 6
     try:
-        socket.inet_aton(address)
+        _socket.inet_aton(address)
     except OSError:
         return None
     return 4
