@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
@@ -85,6 +86,15 @@ class _PendingLookup:
 
 _lookups: dict[_Key, _PendingLookup] = {}
 _lookups_lock = threading.Lock()
+
+
+def _forget_lookups() -> None:
+    """Begin anew in a forked process, where its parent's threads do not end and unlock anything."""
+    global _lookups, _lookups_lock
+    _lookups, _lookups_lock = {}, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lookups)
 
 
 def _lookup(key: _Key, deadline: Deadline) -> list[Any]:

@@ -67,7 +67,7 @@ class ClientTLS:
             server_name = address if unix_path(address) is None else "localhost"
         self._name = normalize_host(server_name, "server_name")
         self._files = [path for path in (self._ca_file, client_cert, client_key) if path]
-        self._lock = threading.Lock()
+        self._lock, self._pid = threading.Lock(), os.getpid()
         # By whether the client's certificate is in it; and what the files were when they were read.
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._identity: list[tuple[int, ...] | None] = []
@@ -79,6 +79,9 @@ class ClientTLS:
     def _get_context(self, *, for_target: bool) -> ssl.SSLContext:
         # A host that a redirect leads to does not get the client's certificate.
         client = for_target and self._client[0] is not None
+        if self._pid != os.getpid():
+            # A lock that another thread held when the process forked is held for ever.
+            self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             self._reload_replaced_files()
             if client not in self._contexts:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.resolver import resolve
 from tests.support.namespace import FILES_ONLY, call_in_namespace
+from tests.support.waiting import TIMEOUT
 
 HOSTS = "127.0.0.1 four.test both.test\nfd00::6 six.test both.test\n"
 
@@ -71,6 +74,30 @@ def test_a_name_is_looked_up_for_the_family_that_is_asked_for():
     assert unknown.startswith("none.test has no address (")
     # Where to look, for who reads it.
     assert unknown.endswith("): check the name and the network")
+
+
+def look_up_in_a_forked_process():
+    """The exit code of a process that was forked while its parent's lookup was under way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 53))
+        silent.settimeout(TIMEOUT)
+        threading.Thread(target=_look_up, args=("late.test", None), daemon=True).start()
+        silent.recv(512)  # the name server was asked
+        pid = os.fork()
+        if pid == 0:
+            Path("/etc/hosts").write_text("127.0.0.1 late.test\n")
+            found = resolve("late.test", 7, Deadline(20.0))
+            os._exit(0 if found[0][1][0] == "127.0.0.1" else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_process_does_not_wait_for_its_parents_lookup():
+    files = {
+        "/etc/hosts": "127.0.0.1 localhost\n",
+        "/etc/nsswitch.conf": "hosts: files dns\n",
+        "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n",
+    }
+    assert call_in_namespace(look_up_in_a_forked_process, files) == 0
 
 
 def test_a_name_server_that_does_not_answer_is_told_apart_from_a_name_that_is_unknown():

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -382,3 +384,16 @@ def test_a_redirect_elsewhere_is_verified_by_the_replaced_authorities_too(tmp_pa
                 write(ca_file, new.cert_pem.bytes(), old.cert_pem.bytes())
                 made.append(one.check().ok)
     assert made == [False, True, False, True]
+
+
+def test_forked_process_does_not_wait_for_its_parents_thread(authority):
+    ca, path = authority
+    with https_server(ca.issue_cert("localhost")) as port:
+        made = probe("https", "localhost", port, ca_file=path)
+        # A lock that is held as the process forks is held for ever in the child.
+        with made._tls._lock:
+            pid = os.fork()
+            if pid == 0:
+                threading.Timer(TIMEOUT, os._exit, [2]).start()
+                os._exit(0 if made.check().ok else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
