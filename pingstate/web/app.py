@@ -163,7 +163,7 @@ class _API(Flask):
         if self._monitor.needs_restart_after_fork:
             self._monitor.start()
         # The name of an endpoint is its path.
-        view = self.view_functions.get(environ["PATH_INFO"])
+        view = self.view_functions.get(environ.get("PATH_INFO", ""))
         if (
             not isinstance(view, _PlainView)
             or environ["REQUEST_METHOD"] != "GET"
@@ -173,8 +173,11 @@ class _API(Flask):
             or self.config["TRUSTED_HOSTS"]
         ):
             return super().wsgi_app(environ, start_response)
-        answer = view.answer()
-        body = answer.body.encode()
+        try:
+            answer = view.answer()
+            body = answer.body.encode()
+        except Exception:  # noqa: BLE001  # Flask meets it again, logs it and answers 500
+            return super().wsgi_app(environ, start_response)
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(body)))]
         start_response(answer.status, [*headers, *_NOT_STORED.items()])
         return [body]

@@ -6,7 +6,7 @@ import threading
 import pytest
 from flask import signals
 
-from pingstate import ConfigurationError, Monitor, ProbeResult, create_app, probe, serve
+from pingstate import ConfigurationError, Monitor, ProbeResult, Trace, create_app, probe, serve
 from pingstate.web.app import create_api
 from tests.support.client import get
 from tests.support.waiting import wait_until
@@ -234,6 +234,21 @@ def test_serve_takes_the_states_that_are_ready():
     answer = server.app.test_client().get("/healthz")
     server.server_close()
     assert (answer.status_code, answer.text) == (200, "down")
+
+
+def test_view_that_fails_is_a_500_and_the_server_goes_on(caplog):
+    class Odd:
+        name = "odd"
+
+        def check(self):
+            return ProbeResult(ok=True, trace=Trace(earliest_expiry="soon"))
+
+    monitor = Monitor(Odd())
+    monitor.check_now()
+    client = create_api(monitor).test_client()
+    assert client.get("/metrics").status == "500 INTERNAL SERVER ERROR"
+    assert "could not convert string to float: 'soon'" in caplog.text
+    assert client.get("/healthz").status_code == 200
 
 
 def test_serve_raises_when_the_address_is_taken(target):
