@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from pingstate.monitor.clock import now
 from pingstate.monitor.fsm import PingFSM, Transitions
@@ -88,10 +89,11 @@ class Monitor:
         self._started_at = now()
         self._started_time = time.time()
         self._callback = on_transition
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
         self._handover: Handover | None = None
         self._reset_locks()
+        _monitors.add(self)
 
     def use_store(self, handover: Handover) -> None:
         """Save the state there after each check, and start from the one found there if not stale.
@@ -118,25 +120,22 @@ class Monitor:
             )
 
     def _reset_locks(self) -> None:
-        self._pid = os.getpid()
         # Guards everything that a snapshot shows; held for microseconds.
         self._changed = threading.Condition(threading.Lock())
         # Held during a check: one at a time.
         self._check_lock = threading.Lock()
         # Held while the thread is started or stopped.
         self._lifecycle_lock = threading.Lock()
+        self._stop = threading.Event()
         self._notifier = None if self._callback is None else Notifier(self._callback)
 
     # -- life ----------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start checking, the first check at once; returns itself. Nothing when it runs already."""
-        if self._pid != os.getpid():
-            # A lock that another thread held when the process forked is held for ever.
-            self._reset_locks()
-            self._thread = None
         with self._lifecycle_lock:
             if self._thread is None or not self._thread.is_alive():
+                self._pid = os.getpid()
                 self._stop = threading.Event()
                 self._started_at = now()
                 if not self._results:
@@ -345,3 +344,15 @@ class Monitor:
                 results=self._results.copy(),
                 transitions=self._transitions.copy(),
             )
+
+
+_monitors: WeakSet[Monitor] = WeakSet()
+
+
+def _reset_after_fork() -> None:
+    # A lock that another thread held when the process forked is held for ever.
+    for monitor in _monitors:
+        monitor._reset_locks()  # noqa: SLF001  # its own module
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -392,13 +392,15 @@ def test_monitor_of_a_forked_process_starts_anew():
     wait_until(lambda: monitor.probe.asked)
     reader, writer = os.pipe()
     # A lock that is held as the process forks is held for ever in the child.
-    monitor._changed.acquire()
-    pid = os.fork()
-    if pid == 0:
-        monitor.start()
-        os.write(writer, b"up" if monitor.wait_for_verdict(TIMEOUT) else b"no")
-        os._exit(0)
-    monitor._changed.release()
+    with monitor._changed, monitor._check_lock, monitor._lifecycle_lock:
+        pid = os.fork()
+        if pid == 0:
+            threading.Timer(TIMEOUT, os._exit, [2]).start()
+            ok = monitor.needs_restart_after_fork and not monitor.running
+            ok = ok and monitor.check_now().ok and monitor.snapshot()["state"] == "up"
+            ok = ok and monitor.needs_restart_after_fork and monitor.start().running
+            os.write(writer, b"up" if ok and monitor.wait_for_verdict(TIMEOUT) else b"no")
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as answer:
         assert answer.read() == "up"
