@@ -101,6 +101,10 @@ def _text(value: Any) -> str:
 
 
 def _run(flags: Mapping[str, str]) -> None:
+    # As PID 1 a process ignores a signal that it has no handler for, and the import of a probe,
+    # which is a setting, may take long.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: os._exit(128 + received))
     problems = []
     workers = os.environ.get("WEB_CONCURRENCY") or "1"
     if not re.fullmatch("[1-9][0-9]{0,2}", workers):
@@ -129,7 +133,7 @@ def _serve(loaded: LoadedSettings) -> None:
     from pingstate.queued_output import create_queued_output  # only a server goes on after it
 
     protect_standard_streams(create_queued_output)
-    # As PID 1 a process ignores a signal that it has no handler for; gunicorn's comes later.
+    # Until gunicorn's: who stops a server, even one that starts, wants to see 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ignored = _drop_gunicorn_variables()
     stand_ins.install()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -31,9 +29,6 @@ def run_without_server(loaded: LoadedSettings) -> int:
     """
     settings = loaded.settings
     protect_standard_streams(create_queued_output)
-    # As PID 1 a process ignores a signal that it has no handler for.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: os._exit(128 + received))
     # Everything is printed below, once, instead of logged.
     logging.disable()
     for warning in loaded.warnings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import signal
 import subprocess
 import tarfile
 import time
@@ -18,6 +19,7 @@ import pytest
 import trustme
 from docker.models.containers import Container
 from docker.models.images import Image
+from testcontainers.core.container import DockerContainer
 from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
@@ -271,6 +273,18 @@ def test_sigterm_ends_it_within_2_seconds_with_a_check_in_flight(
         nginx.unpause()
     assert code == 0
     assert elapsed < 2
+
+
+def test_sigterm_ends_it_while_a_probe_is_imported(image: str) -> None:
+    # Process 1 ignores a signal that it has no handler for.
+    probe = b"import threading\nprint('importing', flush=True)\nthreading.Event().wait()\n"
+    container = DockerContainer(image).with_env("PINGSTATE_PROBE", "slow:Probe")
+    container.with_copy_into_container(probe, "/probes/slow.py").with_kwargs(network_mode="none")
+    with container:
+        importing = container.get_wrapped_container()
+        wait_until(lambda: b"importing" in importing.logs(), what="the probe is imported")
+        importing.stop(timeout=60)
+        assert importing.wait()["StatusCode"] == 128 + signal.SIGTERM
 
 
 def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: SidecarContainer) -> None:
