@@ -351,7 +351,7 @@ def test_healthcheck_asks_loopback_when_the_api_listens_everywhere(sidecar, targ
 )
 def test_a_command_imports_what_it_needs_and_no_more(arguments, unwanted):
     script = (
-        "import sys\nfrom pingstate.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "import sys\nfrom pingstate.cli import main\ntry:\n    main()\n"
         "except SystemExit:\n    pass\nprint('loaded', *sys.modules)"
     )
     ended = subprocess.run(
