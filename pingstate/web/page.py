@@ -72,7 +72,7 @@ _SHAPES = {
     ),
 }
 _ICON = Markup('<svg xmlns="http://www.w3.org/2000/svg" {}>{}</svg>')
-_SYMBOL = Markup('<symbol id="shape-{}" viewBox="0 0 64 64">{}</symbol>')
+_SYMBOL = Markup('<g id="shape-{}">{}</g>')
 _MOMENT = Markup('<time datetime="{}">{}</time>')
 _ROW = Markup("<tr><td>{}<td>{}<td>{} ms<td><bdi>{}</bdi></tr>")
 _CHANGE = Markup("<li>{} <span><bdi>{}</bdi> → <b><bdi>{}</bdi></b></span> <bdi>{}</bdi></li>")
@@ -92,7 +92,7 @@ def render_page(snapshot: Mapping[str, Any]) -> str:
     quiet = "since the start" if age is None else f"for {describe_duration(age)}"
     return _template().format(
         title=without_controls(f"{cut(word, 40)} · {cut(snapshot['probe'], 80)}"),
-        icon=quote(_ICON.format(_PEN, _SHAPES[face])),
+        icon=quote(_ICON.format(_PEN, _SHAPES[face]), safe="=/:"),
         face=face,
         pen=_PEN,
         symbols=_lines(_SYMBOL.format(*shape) for shape in _SHAPES.items()),
@@ -171,7 +171,9 @@ def _moment(ts: float) -> Markup:
 
 
 def _utc(ts: float) -> str:
-    return f"{datetime.fromtimestamp(ts, timezone.utc):%Y-%m-%d %H:%M:%S}"
+    """A time of today, or a date and a time."""
+    moment, today = datetime.fromtimestamp(ts, timezone.utc), datetime.now(timezone.utc)
+    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def cut(text: str | None, limit: int = 300) -> str:
@@ -209,6 +211,8 @@ def describe_milliseconds(ms: float | None) -> str:
     """A latency with two digits at least; a dash for None."""
     if ms is None:
         return "\N{EN DASH}"
+    if ms >= 1e9:  # as only a probe of the user's can say
+        return f"{ms:.1e}"
     return f"{ms:.2g}" if ms < 9.95 else f"{ms:,.0f}"
 
 

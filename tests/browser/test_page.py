@@ -92,7 +92,7 @@ def test_server_and_script_say_the_same(desk, look):
     api = desk(slow_ms=100, interval=30)
     expires = time.time() - 3 * 86400 - 100
     certificate = Certificate(expires=expires, subject="target.test", issuer="Small Authority")
-    for latency in (0.0432, 4.26, 1234.6):
+    for latency in (0.0432, 4.26, 1234.6, 1.5e300):
         api.passes(latency, trace=Trace(certificate=certificate), detail=f"HTTP 200 in {latency}")
         pages = [look(api.url), look(api.url, java_script_enabled=False)]
         expect(pages[0].locator("#age")).to_have_attribute("title", re.compile("Z$"))
@@ -471,6 +471,20 @@ def test_ten_thousand_checks_leave_the_page_light(desk, look):
     expect(page.locator("#word")).to_have_text("degraded")
 
 
+def test_old_times_have_a_date_and_do_not_touch(desk, look):
+    api = desk()
+    api.become("up")
+    for entry in (*api.monitor._fsm._recent, *api.monitor._fsm._changes):
+        entry["ts"] = 1_700_000_000.0
+    page = look(api.url, viewport=PHONE, timezone_id="UTC")
+    expect(page.locator("#changes time")).to_have_text("14 Nov 2023, 22:13:20")
+    expect(page.locator("#readout time")).to_have_text("14 Nov 2023, 22:13:20")
+    words = page.locator("#chart text").filter(has_text="14 Nov 2023, 22:13")
+    newest, oldest = (word.bounding_box() for word in words.all())
+    assert oldest["x"] + oldest["width"] < newest["x"]
+    assert not overflows(page)
+
+
 # -- how it behaves ------------------------------------------------------------------------------
 
 
@@ -613,7 +627,7 @@ def test_without_scripts_the_page_has_all_the_words(desk, look):
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(3)
     expect(rows.first).to_have_text(
-        re.compile(r"^[-\d]+ [:\d]+failed1\.5 msconnect: connection refused$")
+        re.compile(r"^([-\d]+ )?[:\d]+failed1\.5 msconnect: connection refused$")
     )
     expect(rows.last).to_contain_text("HTTP 204")
     for words in ("Changes of state: 2", "Times are UTC", "connect: connection refused"):
@@ -722,6 +736,39 @@ def test_axe_finds_nothing_and_the_word_is_large(desk, look, state, screen, sche
     )
     assert font >= size
     assert height < 1.5 * font, "the word is broken"
+
+
+@pytest.mark.parametrize("width", [320, 390, 640, 1280, 1920, 2560])
+def test_page_fits_any_screen(desk, look, width):
+    api = desk(slow_ms=100)
+    api.become("degraded")
+    page = look(api.url, viewport={"width": width, "height": width * 9 // 16})
+    expect(marks(page)).to_have_count(2)
+    assert not overflows(page)
+    title, legend = (
+        page.locator(place).bounding_box() for place in ("#recent h2", ".legend i >> nth=0")
+    )
+    beside = legend["x"] > title["x"] + page.evaluate(
+        """() => {
+            const range = document.createRange();
+            range.selectNodeContents(document.querySelector("#recent h2"));
+            return range.getBoundingClientRect().width;
+        }"""
+    )
+    assert beside or legend["y"] >= title["y"] + title["height"]
+    # On a large screen all of it is larger, and still on one screen.
+    if width >= 1920:
+        assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") > 20
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_times_are_not_torn_without_scripts_on_a_phone(desk, look):
+    api = desk()
+    api.passes()
+    page = look(api.url, java_script_enabled=False, viewport=PHONE)
+    heights = [cell.bounding_box()["height"] for cell in page.locator("tbody td").all()]
+    assert len(heights) == 4
+    assert max(heights) < 40, "each takes one line"
 
 
 def test_themes_differ_and_follow_the_preference(desk, look):

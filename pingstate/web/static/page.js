@@ -33,8 +33,10 @@ const duration = (seconds) => {
   return s < 3600 ? two(60, "min", 1, "s") : s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
 };
 
+const number = (value, options) => (value < 1e9 ? value.toLocaleString([], options) : value.toExponential(1));
+
 const milliseconds = (ms) =>
-  ms === null ? "–" : ms.toLocaleString([], ms < 10 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 });
+  ms === null ? "–" : number(ms, ms < 10 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 });
 
 const reason = (detail, phase) => {
   const said = !phase || phase === "check" || `${detail}`.match(`^(${phase}(: | at http)|timeout after )`);
@@ -44,9 +46,10 @@ const reason = (detail, phase) => {
 /** What came of a check; of one that passed too late its words tell nothing. */
 const outcome = (event, text) => cut([event === "slow" && event, text].filter(Boolean).join(": "));
 
-const clock = (date) => {
+const clock = (ts, timeStyle = "medium") => {
+  const date = new Date(ts * 1000);
   const today = date.toDateString() === new Date().toDateString();
-  return today ? date.toLocaleTimeString() : `${date.toLocaleDateString()} ${date.toLocaleTimeString()}`;
+  return today ? date.toLocaleTimeString() : date.toLocaleString([], { dateStyle: "medium", timeStyle });
 };
 
 const rhythm = ({ interval, slow_ms: slow, timeout }) =>
@@ -56,9 +59,7 @@ const rhythm = ({ interval, slow_ms: slow, timeout }) =>
 
 // Elements
 
-const set = (element, name, value) => {
-  if (element[name] !== value) element[name] = value;
-};
+const set = (element, name, value) => element[name] === value || (element[name] = value);
 
 const write = (element, text) => set(element, "textContent", text);
 
@@ -80,7 +81,7 @@ const hint = (element, ts) => set(element, "title", new Date(ts * 1000).toISOStr
 const moment = (ts, element = make("time")) => {
   hint(element, ts);
   set(element, "dateTime", element.title);
-  write(element, clock(new Date(ts * 1000)));
+  write(element, clock(ts));
   return element;
 };
 
@@ -95,7 +96,7 @@ const showAges = () => {
   const stale = snapshot?.stale, age = snapshot && snapshot.last_check_age_s;
   set(banner, "hidden", !lost() && !stale);
   if (lost()) {
-    write(banner, `pingstate can't be reached since ${clock(new Date(cameAt))}. Trying again.`);
+    write(banner, `pingstate can't be reached since ${clock(cameAt / 1000)}. Trying again.`);
     hint(banner, cameAt / 1000);
   } else if (stale) {
     const when = age === null ? "since the start" : `for ${duration(age + since())}`;
@@ -135,9 +136,9 @@ const showFacts = () => {
   write(id("detail"), lastOutcome());
   set(id("now").dataset, "event", snapshot.last_event ?? "");
   for (const [event, count] of Object.entries(snapshot.checks)) {
-    const number = id(`count-${event}`);
-    write(number, count.toLocaleString());
-    set(number.parentElement, "hidden", event === "error" && count === 0);
+    const place = id(`count-${event}`);
+    write(place, count.toLocaleString());
+    set(place.parentElement, "hidden", event === "error" && count === 0);
   }
   moment(snapshot.started, id("started").firstElementChild);
   write(id("rhythm"), rhythm(snapshot));
@@ -179,7 +180,7 @@ const mark = (check) => {
   const element = make("div", shape);
   shape.className = element.className = check.event;
   element.role = "option";
-  element.ariaLabel = plain([clock(new Date(check.ts * 1000)), ...tell(check)].join(", "));
+  element.ariaLabel = plain([clock(check.ts), ...tell(check)].join(", "));
   return element;
 };
 
@@ -274,7 +275,7 @@ const drawChart = () => {
   const y = (ms) => bottom - (top && ms / top) * (bottom - AXIS_TOP);
   for (let ms = 0; ms <= top * 1.001; ms += by) {
     draw("line", { class: "grid", x1: left, x2: width, y1: y(ms), y2: y(ms) });
-    text(ms ? Number(ms.toPrecision(6)).toLocaleString() : "0 ms", left - 8, y(ms) + 4);
+    text(ms ? number(Number(ms.toPrecision(6))) : "0 ms", left - 8, y(ms) + 4);
   }
   let path = "", pen = "M";
   shown.forEach((check, index) => {
@@ -289,10 +290,10 @@ const drawChart = () => {
   for (const [name, ms] of values.length ? limits : []) {
     draw("line", { class: "limit", x1: left, x2: width, y1: y(ms), y2: y(ms) });
     text(`${name} ${ms < 1000 ? `${milliseconds(ms)} ms` : `${(ms / 1000).toLocaleString()} s`}`,
-      width - 4, y(ms) + (y(ms) < AXIS_TOP + 14 ? 15 : -5));
+      left + 4, y(ms) + (y(ms) < AXIS_TOP + 14 ? 15 : -5), "start");
   }
-  text(clock(new Date(shown.at(-1).ts * 1000)), width, height - 4);
-  if (shown.length > LEAST_SLOTS / 2) text(clock(new Date(shown[0].ts * 1000)), x(0) - slot / 2, height - 4, "start");
+  text(clock(shown.at(-1).ts, "short"), width, height - 4);
+  if (shown.length > LEAST_SLOTS / 2) text(clock(shown[0].ts, "short"), x(0) - slot / 2, height - 4, "start");
   const range = values.length && `${milliseconds(Math.min(...values))} to ${milliseconds(Math.max(...values))} ms`;
   chart.ariaLabel = range
     ? `Latency of the last ${shown.length} checks: ${range}`
