@@ -18,6 +18,7 @@ from pingstate.net.resolver import Address, resolve
 from pingstate.values import unix_path
 
 _PIECE = 16384  # bytes
+_MAX_RACING = 32  # sockets: a name may have a thousand addresses
 _NO_BYTES = bytes(4)  # an int that says so
 _IP_PROTOCOLS = {int(socket.AF_INET): 4, int(socket.AF_INET6): 6}
 
@@ -181,6 +182,11 @@ def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSock
                 errors.append(exc)
                 continue
             ends = time.monotonic() + share
+            if len(racing) == _MAX_RACING:
+                oldest = next(iter(racing))
+                poll.unregister(oldest)
+                racing.pop(oldest).close()
+                errors.append(TimeoutError("timed out"))
             racing[newest.fileno()] = newest
             poll.register(newest, select.POLLOUT)
             while newest.fileno() in racing and (left := ends - time.monotonic()) > 0:

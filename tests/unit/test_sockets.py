@@ -214,6 +214,36 @@ def test_address_that_is_slow_may_answer_while_the_next_one_is_tried():
     assert call_in_namespace(address_that_answers_late, files) == "127.0.0.2"
 
 
+def count_descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def descriptors_for_many_addresses():
+    """How many descriptors a connect to a name of a hundred silent addresses takes at most."""
+    counts = [count_descriptors()]
+    over = threading.Event()
+
+    def count():
+        while not over.is_set():
+            counts.append(count_descriptors())
+
+    with full_backlog("0.0.0.0") as port:  # of the namespace, whose addresses are all loopback's
+        before = count_descriptors()
+        counter = threading.Thread(target=count)
+        counter.start()
+        with suppress(TimeoutError):
+            connect("many.test", port, Deadline(2.0)).close()
+        over.set()
+        counter.join()
+    return max(counts) - before
+
+
+def test_name_with_many_addresses_takes_few_descriptors():
+    hosts = "".join(f"127.0.0.{number} many.test\n" for number in range(1, 101))
+    files = FILES_ONLY | {"/etc/hosts": hosts, "/etc/host.conf": "multi on\n"}
+    assert 2 <= call_in_namespace(descriptors_for_many_addresses, files) <= 35
+
+
 def several_addresses_of_one_that_connects_to_itself():
     """What comes of a name whose addresses have a closed port that the kernel may hand out."""
     port = 40_000
