@@ -87,7 +87,8 @@ def load_settings(
             values[setting.name] = parsed
         problems += unread + bad
     problems += _cross_check(values, lines)
-    unknown, warnings = _unknown_variables(own) if only is None else ([], [])
+    has_target = lines.get("address") != [] or bool(lines.get("probe"))
+    unknown, warnings = _unknown_variables(own, has_target=has_target) if only is None else ([], [])
     if problems or unknown:
         raise ConfigurationError([one_line(problem, 1000) for problem in problems + unknown])
     sources = {name: _join_sources(texts) or "default" for name, texts in lines.items()}
@@ -282,8 +283,13 @@ def _is_service_link(name: str, value: str) -> bool:
     return bool(by_value or _SERVICE_LINK.fullmatch(name))
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Errors for variables that are close to a setting, and warnings for others of our prefix."""
+def _unknown_variables(
+    environ: Mapping[str, str], *, has_target: bool
+) -> tuple[list[str], list[str]]:
+    """Errors for variables that are close to a setting, and warnings for others of our prefix.
+
+    Where no target was given, another word for the address is an error too.
+    """
     known = {setting.variable for setting in SETTINGS}
     known |= {variable for setting in SETTINGS for variable in _variables(setting, environ)}
     known |= {f"{name}_FILE" for name in known}
@@ -294,6 +300,8 @@ def _unknown_variables(environ: Mapping[str, str]) -> tuple[list[str], list[str]
         from pingstate.settings import suggestions  # only for what is unknown
 
         meant = suggestions.suggest_variable(name)
+        if meant is None and not has_target:
+            meant = suggestions.suggest_address(name)
         if meant is not None:
             errors.append(f"{name}: is not a setting; did you mean {meant}?")
         elif name.startswith(PREFIX):

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pingstate.settings.declarations import SETTINGS
 from pingstate.settings.setting import PREFIX
 
+# Other words for what to probe.
+_ADDRESS_WORDS = {"DOMAIN", "ENDPOINT", "HOST", "HOSTNAME", "IP", "SERVER", "TARGET", "URI", "URL"}
 _UNIT = re.compile("_(?:S|SECS?|SECONDS?|MS|MILLIS|MILLISECONDS?)$")
 
 
@@ -27,6 +29,12 @@ def suggest_variable(variable: str) -> str | None:
                 meant = setting.variable + (number if setting.repeatable else "") + file
                 likeness = alike
     return meant
+
+
+def suggest_address(variable: str) -> str | None:
+    """The address's variable, if this one is another word for it."""
+    words = set(_normalize(variable).split("_"))
+    return f"{PREFIX}ADDRESS" if words <= _ADDRESS_WORDS else None
 
 
 def suggest_similar(variable: str) -> str | None:

@@ -91,8 +91,8 @@ FOREIGN = re.findall(
     r"\S+",
     """
     IMAGE VERSION TAG RELEASE COMMIT BUILD REVISION REGISTRY REPO HOME ROOT DIR DATA_DIR TMPDIR
-    USER USERNAME PASSWORD TOKEN SECRET KEY UID GID HOST HOSTNAME URL URI ENDPOINT TARGET DOMAIN
-    SERVER SERVICE SERVICE_NAME SERVICE_ACCOUNT NAME APP_NAME APP_VERSION API_VERSION API_URL
+    USER USERNAME PASSWORD TOKEN SECRET KEY UID GID SERVICE
+    SERVICE_NAME SERVICE_ACCOUNT NAME APP_NAME APP_VERSION API_VERSION API_URL
     API_KEY API_TOKEN NAMESPACE POD_NAME POD_IP NODE_NAME CONTAINER CONTAINER_NAME CLUSTER REGION
     ZONE TIMEZONE TZ ENV ENVIRONMENT STAGE MODE DEBUG VERBOSE TRACE CONFIG CONFIG_FILE ENV_FILE
     PID_FILE LOG_FILE LOG_DIR LOCK_FILE PASSWORD_FILE OPTS ARGS FLAGS FEATURES ENABLED DISABLED
@@ -101,6 +101,12 @@ FOREIGN = re.findall(
     DB DATABASE REDIS QUEUE TOPIC 2 FILE _ X_2 STATE STATUS INSTANCE SIDECAR METRICS SCRAPE ALERT
 """,
 )
+
+
+ADDRESSES = [
+    *("HOST", "HOSTNAME", "URL", "URI", "ENDPOINT", "TARGET", "DOMAIN", "SERVER", "IP"),
+    *("TARGET_HOST", "TARGET_URL", "SERVER_IP"),
+]
 
 
 @pytest.mark.parametrize(("word", "meant"), CLOSE.items())
@@ -117,6 +123,22 @@ def test_close_to_a_setting_is_an_error_with_the_suggestion_and_without_the_valu
 def test_foreign_variable_of_the_same_prefix_is_a_warning(word):
     (warning,) = load_settings({f"PINGSTATE_{word}": "x"}).warnings
     assert warning.startswith(f"PINGSTATE_{word} is not a setting")
+
+
+@pytest.mark.parametrize("word", ADDRESSES)
+def test_another_word_for_the_address_is_an_error_unless_there_is_a_target(word):
+    name = f"PINGSTATE_{word}"
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({name: "x"})
+    assert caught.value.problems == [f"{name}: is not a setting; did you mean PINGSTATE_ADDRESS?"]
+    # Beside one it may be anyone's: the API's own URL for instance.
+    for loaded in (
+        load_settings({name: "x", "PINGSTATE_ADDRESS": "db.internal"}),
+        load_settings({name: "x", "PINGSTATE_PROBE": "json:loads"}),
+        load_settings({name: "x"}, {"address": "db.internal"}),
+    ):
+        (warning,) = loaded.warnings
+        assert warning.startswith(f"{name} is not a setting")
 
 
 def test_variable_of_another_prefix_is_nothing():
