@@ -236,14 +236,20 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         if not self.alive:
             response.force_close()
         began = time.monotonic()
-        body = self.wsgi(environ, response.start_response)
         try:
-            for chunk in body:
-                response.write(chunk)
-            response.close()
-        finally:
-            if hasattr(body, "close"):
-                body.close()
+            body = self.wsgi(environ, response.start_response)
+            try:
+                for chunk in body:
+                    response.write(chunk)
+                response.close()
+            finally:
+                if hasattr(body, "close"):
+                    body.close()
+        except Exception:  # whatever a program's own middleware raises
+            self.log.exception("%s: the application failed", request.path)
+            answer.data.clear()
+            _write_error(answer, 500, "Internal Server Error")
+            return False
         if self.log.access_log_enabled:
             self.log.access(response, request, environ, timedelta(seconds=time.monotonic() - began))
         return not response.should_close()

@@ -45,7 +45,7 @@ def answer():
         kept = made._answer(head, peer or Peer(("127.0.0.1", 1)), buffer)
         return bytes(buffer.data), kept, seen[-1] if seen else None
 
-    ask.known = made._known
+    ask.known, ask.worker = made._known, made
     yield ask
     made.tmp.close()
 
@@ -110,3 +110,25 @@ def test_only_so_many_heads_are_known(answer):
     for number in range(1000):
         answer(HEAD.replace(b"X-One: 1", b"X-One: %d" % number))
     assert 0 < len(answer.known) <= worker._MAX_KNOWN
+
+
+def fails_at_once(_environ, _start_response):
+    raise LookupError("a bug")
+
+
+def fails_amid_its_answer(_environ, start_response):
+    start_response("200 OK", [("Content-Length", "20")])
+    yield b"half"
+    raise LookupError("a bug")
+
+
+@pytest.mark.parametrize("application", [fails_at_once, fails_amid_its_answer])
+def test_application_that_fails_is_answered_for_and_told_of(answer, application, caplog):
+    answer.worker.wsgi = application
+    said, kept, _ = answer(HEAD)
+    assert said.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert said.endswith(b"\r\n\r\n500 Internal Server Error\n")
+    assert not kept
+    log = caplog.text
+    assert "/healthz: the application failed" in log
+    assert "LookupError: a bug" in log
