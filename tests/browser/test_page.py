@@ -226,6 +226,27 @@ def test_ages_count_the_time_that_a_machine_slept(desk, look):
     expect(page.locator("#age")).to_have_text(re.compile(r"^checked 3 h \d+ min ago$"))
 
 
+def test_answer_that_comes_late_is_as_old_as_the_question(desk, look, browser):
+    api = desk()
+    api.passes()
+    context = browser.new_context()
+    page = context.new_page()
+    page.clock.install()
+    held = []
+
+    def hold(route):
+        held.append((route, route.fetch()))
+
+    page.route("**/status?*", hold)
+    page.goto(api.url)
+    wait_until(lambda: page.clock.run_for(100) or held, what="the page asks")
+    page.clock.run_for(4000)
+    route, answer = held[0]
+    route.fulfill(response=answer)
+    expect(page.locator("#age")).to_have_text(re.compile(r"^checked ([4-9]|\d\d) s ago$"))
+    context.close()
+
+
 def test_certificate_expires_by_the_servers_clock(desk, look, browser):
     api = desk()
     certificate = Certificate(

@@ -7,7 +7,7 @@ const id = (name) => document.getElementById(name);
 const strip = id("strip"), graph = id("graph"), chart = id("chart"), banner = id("banner");
 
 let snapshot = null; // the last that came
-let cameAt = Date.now(); // the page itself was an answer; this clock runs while a machine sleeps
+let askedAt = Date.now(); // for it, or for the page itself; this clock runs while a machine sleeps
 let skew = 0; // milliseconds that the server's clock is ahead of ours
 let failures = 0; // polls in a row without an answer
 let said = null; // the word that the page shows
@@ -88,7 +88,7 @@ const moment = (ts, element = make("time")) => {
 // The state
 
 const lost = () => failures > 1;
-const since = () => Math.max(0, Date.now() - cameAt) / 1000;
+const since = () => Math.max(0, Date.now() - askedAt) / 1000;
 
 /** What goes on by itself between two answers: ages, the banner. */
 const showAges = () => {
@@ -96,8 +96,8 @@ const showAges = () => {
   const stale = snapshot?.stale, age = snapshot && snapshot.last_check_age_s;
   set(banner, "hidden", !lost() && !stale);
   if (lost()) {
-    write(banner, `pingstate can't be reached since ${clock(cameAt / 1000)}. Trying again.`);
-    hint(banner, cameAt / 1000);
+    write(banner, `pingstate can't be reached since ${clock(askedAt / 1000)}. Trying again.`);
+    hint(banner, askedAt / 1000);
   } else if (stale) {
     const when = age === null ? "since the start" : `for ${duration(age + since())}`;
     write(banner, `No check has ended ${when}: the verdict is stale.`);
@@ -318,12 +318,13 @@ const poll = async () => {
   if (asking) return;
   asking = true;
   clearTimeout(timer);
+  const asked = Date.now(); // what comes late is no younger than the question
   try {
     const answer = await fetch(`status?recent=${MOST_MARKS}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const came = await answer.json();
     if (!answer.ok || typeof came.state !== "string") throw new TypeError("not pingstate's answer");
-    [snapshot, cameAt, failures] = [came, Date.now(), 0];
-    skew = (Date.parse(answer.headers.get("date")) || cameAt) - cameAt;
+    [snapshot, askedAt, failures] = [came, asked, 0];
+    skew = (Date.parse(answer.headers.get("date")) || asked) - asked;
   } catch (error) {
     failures += 1;
     console.info(`no answer: ${error.message}`);
