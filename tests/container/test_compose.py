@@ -14,7 +14,7 @@ from testcontainers.compose import DockerCompose
 
 from tests.support import ROOT
 from tests.support.client import get
-from tests.support.containers import API_PORT, get_health
+from tests.support.containers import API_PORT, get_health, health_log, parse_engine_time
 from tests.support.waiting import wait_until
 
 
@@ -78,11 +78,10 @@ def test_up_wait_ends_green_and_the_state_follows_the_target(compose: DockerComp
 
 def test_the_app_starts_after_the_sidecar_is_healthy(compose: DockerCompose) -> None:
     compose.start()
-    log: list[dict[str, Any]] = container_of(compose, "pingstate").attrs["State"]["Health"]["Log"]
+    log = health_log(container_of(compose, "pingstate"))
     healthy = next(entry["End"] for entry in log if entry["ExitCode"] == 0)
     started = container_of(compose, "app").attrs["State"]["StartedAt"]
-    # Both in the engine's own clock, to the second: the fractions differ in length and zone.
-    assert started[:19] >= healthy[:19]
+    assert parse_engine_time(started) >= parse_engine_time(healthy)
 
 
 def test_the_first_health_check_comes_a_second_after_the_start(compose: DockerCompose) -> None:

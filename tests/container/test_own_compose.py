@@ -16,7 +16,12 @@ import yaml
 from docker.models.containers import Container
 from testcontainers.core.network import Network
 
-from tests.support.containers import get_health, health_log, running_server
+from tests.support.containers import (
+    get_health,
+    health_log,
+    parse_engine_time,
+    running_server,
+)
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
@@ -151,8 +156,8 @@ def test_an_app_starts_once_a_dependency_outside_the_file_is_up(
         healthy = next(one["End"] for one in health_log(sidecar) if one["ExitCode"] == 0)
         app = own.container("app")
         assert app is not None
-        # Both in the engine's own clock, to the second: the fractions differ in length and zone.
-        assert app.attrs["State"]["StartedAt"][:19] >= healthy[:19]
+        started = app.attrs["State"]["StartedAt"]
+        assert parse_engine_time(started) >= parse_engine_time(healthy)
 
 
 def test_the_gate_waits_for_as_long_as_the_readme_says(

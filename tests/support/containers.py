@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 # Before testcontainers reads it: `with` removes every container here, so no reaper is pulled.
@@ -39,6 +41,15 @@ def health_log(container: Container) -> list[dict[str, Any]]:
     container.reload()
     log: list[dict[str, Any]] = container.attrs["State"]["Health"]["Log"]
     return log
+
+
+def parse_engine_time(text: str) -> float:
+    """A moment as the engine writes it, to the nanosecond and in UTC or its own zone: Unix time."""
+    match = re.fullmatch(r"(.{19})(\.\d+)?(.+)", text)
+    assert match is not None, text
+    seconds, fraction, zone = match.groups()
+    moment = datetime.strptime(f"{seconds}{zone}", "%Y-%m-%dT%H:%M:%S%z")
+    return moment.timestamp() + float(fraction or 0)
 
 
 @dataclass
