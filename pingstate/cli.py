@@ -133,8 +133,9 @@ def _serve(loaded: LoadedSettings) -> None:
     from pingstate.queued_output import create_queued_output  # only a server goes on after it
 
     protect_standard_streams(create_queued_output)
-    # Until gunicorn's: who stops a server, even one that starts, wants to see 0.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until gunicorn's: who stops a server, even one that starts, wants to see 0. No SystemExit: a
+    # probe that is being created could catch it.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     ignored = _drop_gunicorn_variables()
     stand_ins.install()
     from pingstate.server import serve  # gunicorn reads variables as it is imported

@@ -275,16 +275,21 @@ def test_sigterm_ends_it_within_2_seconds_with_a_check_in_flight(
     assert elapsed < 2
 
 
-def test_sigterm_ends_it_while_a_probe_is_imported(image: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "code"), [("{}", 128 + signal.SIGTERM), ("def create():\n    {}", 0)],
+    ids=["imported", "created"],
+)  # fmt: skip
+def test_sigterm_ends_it_while_a_probe_is_made(image: str, form: str, code: int) -> None:
     # Process 1 ignores a signal that it has no handler for.
-    probe = b"import threading\nprint('importing', flush=True)\nthreading.Event().wait()\n"
-    container = DockerContainer(image).with_env("PINGSTATE_PROBE", "slow:Probe")
-    container.with_copy_into_container(probe, "/probes/slow.py").with_kwargs(network_mode="none")
-    with container:
-        importing = container.get_wrapped_container()
-        wait_until(lambda: b"importing" in importing.logs(), what="the probe is imported")
-        importing.stop(timeout=60)
-        assert importing.wait()["StatusCode"] == 128 + signal.SIGTERM
+    hang = "print('making', flush=True); import threading; threading.Event().wait()"
+    container = DockerContainer(image).with_env("PINGSTATE_PROBE", "slow:create")
+    container.with_copy_into_container(form.format(hang).encode(), "/probes/slow.py")
+    with container.with_kwargs(network_mode="none"):
+        starting = container.get_wrapped_container()
+        wait_until(lambda: b"making" in starting.logs(), what="the probe is being made")
+        starting.stop(timeout=60)
+        assert starting.wait()["StatusCode"] == code
+        assert starting.logs() == b"making\n"
 
 
 def test_orphans_and_a_killed_worker_leave_no_zombie(sidecar: SidecarContainer) -> None:
