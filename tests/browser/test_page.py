@@ -226,6 +226,36 @@ def test_ages_count_the_time_that_a_machine_slept(desk, look):
     expect(page.locator("#age")).to_have_text(re.compile(r"^checked 3 h \d+ min ago$"))
 
 
+def test_api_that_hangs_is_given_up_at_its_first_silence(desk, look, browser):
+    api = desk()
+    api.passes()
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script(
+        """
+        const real = fetch;
+        window.asked = 0;
+        window.fetch = (...request) => (asked++, real(...request));
+        setInterval(() => {
+            if (document.title.startsWith("unreachable")) window.atLost ??= asked;
+        }, 20);
+        """
+    )
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/status?*", hold)
+    page.goto(api.url)
+    expect(page.locator("#word")).to_have_text("unreachable")
+    wait_until(lambda: page.evaluate("window.atLost"), what="the title says so")
+    assert page.evaluate("atLost") == 1
+    page.unroute("**/status?*")
+    expect(page.locator("#word")).to_have_text("up")
+    context.close()
+
+
 def test_answer_that_comes_late_is_as_old_as_the_question(desk, look, browser):
     api = desk()
     api.passes()

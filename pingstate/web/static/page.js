@@ -9,7 +9,7 @@ const strip = id("strip"), graph = id("graph"), chart = id("chart"), banner = id
 let snapshot = null; // the last that came
 let askedAt = Date.now(); // for it, or for the page itself; this clock runs while a machine sleeps
 let skew = 0; // milliseconds that the server's clock is ahead of ours
-let failures = 0; // polls in a row without an answer
+let failures = 0; // polls in a row without an answer; one that hung counts for two
 let said = null; // the word that the page shows
 let shown = []; // the checks that have a mark, and their marks
 let chosen = null; // the one of them whose details are shown; null: the newest
@@ -326,7 +326,7 @@ const poll = async () => {
     [snapshot, askedAt, failures] = [came, asked, 0];
     skew = (Date.parse(answer.headers.get("date")) || asked) - asked;
   } catch (error) {
-    failures += 1;
+    failures += error.name === "TimeoutError" ? 2 : 1;
     console.info(`no answer: ${error.message}`);
   }
   asking = false;
