@@ -18,6 +18,7 @@ from pingstate.net.resolver import Address, resolve
 from pingstate.values import unix_path
 
 _PIECE = 16384  # bytes
+_STAGGER = 0.25  # seconds between the addresses of a name, while none has failed
 _MAX_RACING = 32  # sockets: a name may have a thousand addresses
 _NO_BYTES = bytes(4)  # an int that says so
 _IP_PROTOCOLS = {int(socket.AF_INET): 4, int(socket.AF_INET6): 6}
@@ -148,9 +149,8 @@ def connect(
     """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
 
     `ip_version` is 4 or 6, None for both. What is left of the deadline is shared over the
-    addresses, so that one that swallows packets leaves time for the next, and one that is slow may
-    still answer meanwhile. Raises OSError (socket.gaierror, TimeoutError among them): of several
-    addresses' errors the one that says most about the target.
+    addresses, and while one is silent the next is tried as well. Raises OSError (socket.gaierror,
+    TimeoutError among them): of several addresses' errors the one that says most about the target.
     """
     path = unix_path(address)
     targets: Sequence[Address] = (
@@ -166,50 +166,77 @@ def connect(
 
 
 def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSocket:
-    """The first connection that comes about (as in RFC 8305).
-
-    An address whose share of the time is over stays in the race while there is a next one.
-    """
-    racing: dict[int, DeadlineSocket] = {}
-    poll = select.poll()
-    errors: list[OSError] = []
+    """The first connection that comes about (as in RFC 8305)."""
+    race = _Race()
     try:
         for index, address in enumerate(targets):
             try:
                 share = deadline.remaining() / (len(targets) - index)
-                newest = _start_to_connect(address)
+                race.start(address, share)
             except OSError as exc:
-                errors.append(exc)
+                race.errors.append(exc)
                 continue
-            ends = time.monotonic() + share
-            if len(racing) == _MAX_RACING:
-                oldest = next(iter(racing))
-                poll.unregister(oldest)
-                racing.pop(oldest).close()
-                errors.append(TimeoutError("timed out"))
-            racing[newest.fileno()] = newest
-            poll.register(newest, select.POLLOUT)
-            while newest.fileno() in racing and (left := ends - time.monotonic()) > 0:
-                for descriptor, _ in poll.poll(left * 1000):
-                    poll.unregister(descriptor)
-                    sock = racing.pop(descriptor)
-                    try:
-                        _finish_to_connect(sock)
-                    except OSError as exc:
-                        sock.close()
-                        errors.append(exc)
-                    else:
-                        return sock
-        errors += [TimeoutError("timed out") for _ in racing]
+            if (sock := race.wait(min(share, _STAGGER))) is not None:
+                return sock
+        while (left := race.left()) > 0:
+            if (sock := race.wait(left)) is not None:
+                return sock
     finally:
-        for sock in racing.values():
-            sock.close()
+        race.close()
     nowhere = OSError(errno.EADDRNOTAVAIL, "the name has no address")
-    error = min(errors, key=_rank_error, default=nowhere)
+    error = min(race.errors, key=_rank_error, default=nowhere)
     if isinstance(error, TimeoutError) and not deadline.expired:
         # There is time left, for another address failed at once: the timeout alone is no news.
         raise TimeoutError(errno.ETIMEDOUT, "no answer within its share of the time")
     raise error
+
+
+class _Race:
+    """Connections that are under way, each with the time until when it is waited for.
+
+    `errors` has why the others are not any more.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[OSError] = []
+        self._poll = select.poll()
+        self._racing: dict[int, tuple[DeadlineSocket, float]] = {}
+
+    def start(self, address: Address, seconds: float) -> None:
+        """Begin one more, to be waited for so long. Raises OSError for one that fails at once."""
+        sock = _start_to_connect(address)
+        if len(self._racing) == _MAX_RACING:
+            self._remove(next(iter(self._racing))).close()
+            self.errors.append(TimeoutError("timed out"))
+        self._racing[sock.fileno()] = sock, time.monotonic() + seconds
+        self._poll.register(sock, select.POLLOUT)
+
+    def left(self) -> float:
+        """Seconds until none is to be waited for any more."""
+        return max((ends for _, ends in self._racing.values()), default=0.0) - time.monotonic()
+
+    def wait(self, seconds: float) -> DeadlineSocket | None:
+        """Whoever connects first; None as soon as one has failed, or the time is over."""
+        for descriptor, _ in self._poll.poll(seconds * 1000) if self._racing else ():
+            sock = self._remove(descriptor)
+            try:
+                _finish_to_connect(sock)
+            except OSError as exc:
+                sock.close()
+                self.errors.append(exc)
+            else:
+                return sock
+        return None
+
+    def close(self) -> None:
+        """Give up those that are still under way."""
+        for sock, _ in self._racing.values():
+            self.errors.append(TimeoutError("timed out"))
+            sock.close()
+
+    def _remove(self, descriptor: int) -> DeadlineSocket:
+        self._poll.unregister(descriptor)
+        return self._racing.pop(descriptor)[0]
 
 
 def _rank_error(error: OSError) -> int:

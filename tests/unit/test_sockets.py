@@ -214,6 +214,20 @@ def test_address_that_is_slow_may_answer_while_the_next_one_is_tried():
     assert call_in_namespace(address_that_answers_late, files) == "127.0.0.2"
 
 
+def seconds_to_the_second_address():
+    """How long a connect takes whose first address is silent."""
+    with full_backlog("127.0.0.3") as port, socket.create_server(("127.0.0.2", port)):
+        started = time.monotonic()
+        connect("silent-then-good.test", port, Deadline(TIMEOUT)).close()
+        return time.monotonic() - started
+
+
+def test_address_that_is_silent_does_not_hold_up_the_next_one():
+    hosts = "127.0.0.3 silent-then-good.test\n127.0.0.2 silent-then-good.test\n"
+    files = FILES_ONLY | {"/etc/hosts": hosts, "/etc/host.conf": "multi on\n"}
+    assert 0.2 < call_in_namespace(seconds_to_the_second_address, files) < TIMEOUT / 3
+
+
 def count_descriptors():
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
