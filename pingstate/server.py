@@ -76,7 +76,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         # For a root file system that is read-only and a user that has no home.
         "control_socket_disable": True,
         "graceful_timeout": 2,
-        # No proxy stands before a sidecar, and a client is none.
+        # No proxy stands before a sidecar: what a client forwards is not believed.
         "forwarder_headers": "",
         "logger_class": ConfiguredLogger,
         "loglevel": "warning",

@@ -33,7 +33,7 @@ _DRAIN = 0.5
 _MAX_HEAD = 32768
 _RECV = 16384
 _END_OF_HEAD = b"\r\n\r\n"
-# How many requests, of at most so many bytes each, are known by their heads.
+# How many heads of requests are kept with what they were parsed to, and bytes that each may have.
 _MAX_KNOWN = 32
 _MAX_KNOWN_HEAD = 1024
 
@@ -44,7 +44,7 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-# gunicorn's worker makes it before anything of ours runs.
+# gunicorn's worker creates one before any code of ours runs.
 base.WorkerTmp = Heartbeat
 
 
@@ -257,8 +257,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
     def _parse(self, head: bytes, connection: _Connection, answer: _ResponseBuffer) -> Any:
         """Gunicorn's request, its response, and the WSGI environment.
 
-        Who asks a sidecar says the same words each time, and reading them is half of what an answer
-        costs: short ones are read once for each client's address.
+        A sidecar's clients send the same head each time, and parsing it is half of what an answer
+        costs: a short one is parsed once for each client's address.
         """
         address = connection.address
         # What a head means may depend on who has sent it, as with X-Forwarded-Proto.

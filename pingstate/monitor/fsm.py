@@ -58,13 +58,9 @@ def threshold_transitions(
     def degraded(failures: int, successes: int) -> str:
         if successes:
             return f"degraded{COUNT_SEPARATOR}{successes}ok"
-        return (
-            "degraded"
-            if failures == 1
-            else f"degraded{COUNT_SEPARATOR}{failures}"
-            if failures
-            else slow
-        )
+        if failures == 0:
+            return slow
+        return "degraded" if failures == 1 else f"degraded{COUNT_SEPARATOR}{failures}"
 
     def down(successes: int) -> str:
         return f"down{COUNT_SEPARATOR}{successes}ok" if successes else "down"
@@ -140,11 +136,6 @@ class PingFSM:
             for (old, _), new in self._table.items()
         }
         return {(old, new) for old, new in pairs if old != new}
-
-    @property
-    def checked_at(self) -> float | None:
-        """When the last event came, on the clock of `now()`; None before the first."""
-        return self._checked_at
 
     def fire(
         self,
@@ -232,7 +223,7 @@ class PingFSM:
 
 
 def _validate_table(table: Transitions) -> dict[tuple[str, str], str]:
-    """A table of one's own, copied."""
+    """A copy of the table. Raises InvalidValueError for one that is malformed."""
     rows = table.items() if isinstance(table, Mapping) else [((), None)]
     for pair, state in rows:
         words = (*pair, state) if isinstance(pair, tuple) else ()

@@ -38,10 +38,9 @@ class Monitor:
     `interval` is the seconds between checks, above 0, at most a year; `fast_interval` (None: the
     same) holds while the state is not settled; `jitter` is the random delay added to each check,
     as a fraction of the interval, 0 to 1. `initial_state`, `transitions` and `history` are
-    `PingFSM`'s.
-    `slow_ms` makes a successful check that took longer, in milliseconds, the event `slow` (None:
-    never). `on_transition` is called with the old state, the new state and the result, on a
-    thread of its own, in order.
+    `PingFSM`'s. `slow_ms` makes a successful check that took longer, in milliseconds, the event
+    `slow` (None: never). `on_transition` is called with the old state, the new state and the
+    result, on a thread of its own, in order.
 
     The verdict is stale when no check has ended for the interval, its jitter, the probe's
     `timeout` (10 s where it has none) and one second more.

@@ -89,7 +89,7 @@ def _normalize_result(result: object) -> ProbeResult:
 
 
 def finite_or_none(value: object) -> float | None:
-    """A number that JSON can say; None for what is none."""
+    """A finite number; None for anything else, which JSON can't say."""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return value
     return None

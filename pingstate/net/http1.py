@@ -204,7 +204,7 @@ class _Pool:
         self._attempt = attempt
 
     def urlopen(self, **_: Any) -> Answer:
-        # Who closes before the whole request has come may have answered it.
+        # A target that closes before it has read the whole request may have answered it.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._stream.sendall(self._hop.head + self._hop.body)
         self._attempt.deadline.start_phase("response")
@@ -221,7 +221,7 @@ class _Pool:
         trace, length = self._attempt.trace, answer.content_length
         trace.status, trace.version = answer.status, answer.version_text
         trace.content_length = -1 if length is None else length
-        # It has ways of its own with fields that contradict each other.
+        # urllib3 gets these alone: it has rules of its own for fields that contradict each other.
         told = {"Content-Length": str(answer.length)} if answer.length is not None else {}
         if answer.codings:
             told["Content-Encoding"] = answer.codings
@@ -295,7 +295,7 @@ def open_response(hop: Hop, tls: ClientTLS, attempt: Attempt) -> Iterator[Answer
                 stream.say_goodbye()
             else:
                 stream.end_orderly(wait=False)
-        # Whoever still refers to the socket, its descriptor goes now.
+        # The descriptor is closed now, whatever still refers to the socket.
         descriptor = sock.detach()
         if descriptor >= 0:
             os.close(descriptor)

@@ -47,7 +47,7 @@ class DeadlineSocket(socket.socket):
             super().settimeout(value)
         if value != self._user_timeout:
             self._user_timeout, self._applied_timeout = value, None
-        # Now too, for who takes the socket over, as a context's wrap_socket does.
+        # Now too, for code that takes the socket over, as a context's wrap_socket does.
         self._apply_timeout()
 
     def setblocking(self, flag: bool, /) -> None:
@@ -117,11 +117,10 @@ class DeadlineSocket(socket.socket):
         return super().sendmsg(*args)
 
     def end_orderly(self, *, wait: bool) -> None:
-        """Read the rest of what is small, for the kernel resets a connection with bytes unread.
+        """Read a small rest: the kernel resets a connection that is closed with bytes unread.
 
-        With `wait` say first that this is the end, and read for 0.1 s at most until it is the
-        peer's as well; else only what has come. At most 64 KiB, and within the deadline. Never
-        raises.
+        With `wait` end this side first, and read until the peer's end, for at most 0.1 s; else read
+        only what has come. At most 64 KiB, and within the deadline. Never raises.
         """
         deadline = self.deadline
         if deadline is None or self.eof:
@@ -186,7 +185,7 @@ def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSock
     nowhere = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     error = min(race.errors, key=_rank_error, default=nowhere)
     if isinstance(error, TimeoutError) and not deadline.expired:
-        # There is time left, for another address failed at once: the timeout alone is no news.
+        # There is time left, since another address failed at once: say whose time was over.
         raise TimeoutError(errno.ETIMEDOUT, "no answer within its share of the time")
     raise error
 
@@ -240,7 +239,7 @@ class _Race:
 
 
 def _rank_error(error: OSError) -> int:
-    """An answer says most about the target, silence less; least, that there is no way to it."""
+    """An answer says most about the target, silence less, a missing route least."""
     if isinstance(error, ConnectionError):
         return 0
     return 1 if isinstance(error, TimeoutError) else 2

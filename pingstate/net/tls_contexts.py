@@ -211,8 +211,8 @@ def _describe_file_error(exc: Exception) -> str:
 
 
 def _identify(path: str) -> tuple[int, ...] | None:
-    """What changes when a file is written or another takes its place; None where there is none."""
-    from pathlib import Path  # for who uses TLS
+    """What changes when a file is written or replaced; None where there is none."""
+    from pathlib import Path  # only for TLS
 
     try:
         seen = Path(path).stat()
@@ -223,7 +223,7 @@ def _identify(path: str) -> tuple[int, ...] | None:
 
 def _load_system_trust(context: ssl.SSLContext) -> None:
     """Trust what the system trusts, or, where it has no such list, what requests does."""
-    from pathlib import Path  # for who uses TLS
+    from pathlib import Path  # only for TLS
 
     system = ssl.get_default_verify_paths()
     hashed = system.capath is not None and any(

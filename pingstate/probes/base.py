@@ -41,7 +41,7 @@ class ProbeResult:
 
 
 def prefix_phase(phase: str | None, detail: str) -> str:
-    """A failure's detail, after its phase where it does not say that itself."""
+    """A failure's detail with its phase before it, unless the detail has it; no phase for None."""
     if phase is None:
         return detail
     detail = detail or "no detail"
@@ -64,7 +64,7 @@ class Probe(Protocol):
         """What is probed, for people."""
 
     def check(self) -> ProbeResult:
-        """Check once."""
+        """Check once, and block as long as that takes; what it raises is a failed check."""
 
 
 def run_check(

@@ -97,7 +97,7 @@ def create_api(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flas
         return _Answer("stale", status=_UNAVAILABLE) if monitor.stale else _Answer("alive")
 
     def metrics() -> _Answer:
-        from pingstate.web.metrics import CONTENT_TYPE, Metrics  # for who scrapes
+        from pingstate.web.metrics import CONTENT_TYPE, Metrics  # only for a scrape
 
         return _Answer(Metrics(monitor).text(), CONTENT_TYPE)
 
@@ -184,7 +184,7 @@ class _API(Flask):
 
 
 def _is_signal_awaited() -> bool:
-    # Who listens to one has loaded them.
+    # Code that listens to one has loaded the module.
     signals = sys.modules.get("flask.signals")
     return signals is not None and any(getattr(signals, name).receivers for name in _SIGNALS)
 
@@ -210,7 +210,7 @@ def _status(monitor: Monitor) -> Response:
 
 def _root(monitor: Monitor) -> Response:
     if _prefers_html():
-        from pingstate.web.page import HEADERS, HTML, ROWS, render_page  # for who looks
+        from pingstate.web.page import HEADERS, HTML, ROWS, render_page  # only for a browser
 
         response = _response(render_page(monitor.snapshot(ROWS)), HTML)
         response.headers.update(HEADERS)
@@ -229,7 +229,7 @@ def _prefers_html() -> bool:
 
 
 def _static(name: str) -> Response:
-    from pingstate.web.page import CONTENT_TYPES, read_static  # for who looks
+    from pingstate.web.page import CONTENT_TYPES, read_static  # only for a browser
 
     if name not in CONTENT_TYPES:
         raise NotFound

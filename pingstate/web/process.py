@@ -11,7 +11,7 @@ from pingstate.monitor.handover import Handover
 from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, Settings
 
-_GEVENT_IS_LATE = (
+_GEVENT_REFUSED = (
     "gunicorn's gevent worker can't serve a preloaded application, and pingstate.gunicorn_conf "
     "preloads it; expected gevent without --preload, or pingstate's own worker"
 )
@@ -29,7 +29,7 @@ def start_in_serving_process(monitor: Monitor, settings: Settings) -> None:
     if gunicorn_role() == "arbiter":
         if "gunicorn.workers.ggevent" in sys.modules:
             # Its worker patches sockets and locks under a thread that already uses them.
-            raise ConfigurationError([_GEVENT_IS_LATE])
+            raise ConfigurationError([_GEVENT_REFUSED])
         if _preloaded is None:
             os.register_at_fork(after_in_child=_start_after_fork)
         monitor.use_store(Handover())

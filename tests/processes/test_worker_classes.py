@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pingstate.web.process import _GEVENT_IS_LATE
+from pingstate.web.process import _GEVENT_REFUSED
 from tests.support.client import free_port
 from tests.support.waiting import wait_until
 
@@ -34,7 +34,7 @@ def test_gevent_is_refused_for_an_application_that_is_preloaded(options, sidecar
     one = sidecar(command=gunicorn("gevent", port, *options), PINGSTATE_API_PORT=str(port))
     assert one.wait() == 2
     told = [line for line in one.output.splitlines() if line.startswith("pingstate: ")]
-    assert told == [f"pingstate: {_GEVENT_IS_LATE}"]
+    assert told == [f"pingstate: {_GEVENT_REFUSED}"]
     assert "Traceback" not in one.output
 
 
