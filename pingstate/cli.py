@@ -29,15 +29,27 @@ def main() -> None:
         if given == ["healthcheck"]:
             healthcheck({})
         elif given[:1] == ["healthcheck"]:
-            _command(healthcheck)(given[1:], prog_name="pingstate healthcheck")
+            _run_with_flags(healthcheck, given[1:], "pingstate healthcheck")
         elif not given:
             # As in a container: click, which is for flags alone, is a thirtieth of the memory.
             _run({})
         else:
-            _command(_run)(given, prog_name="pingstate")
+            _run_with_flags(_run, given, "pingstate")
     except ConfigurationError as exc:
         exc.report()
         raise SystemExit(2) from None
+
+
+def _run_with_flags(do: Callable[[Mapping[str, str]], None], given: list[str], name: str) -> None:
+    import click  # a health check does without
+
+    try:
+        _command(do).main(given, name, standalone_mode=False)
+    except click.UsageError as exc:
+        problem = f"{exc.format_message().rstrip('.')}; see {name} --help"
+        raise ConfigurationError([problem]) from None
+    except click.Abort:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def _command(do: Callable[[Mapping[str, str]], None]) -> Any:

@@ -57,10 +57,48 @@ def test_all_bad_input_is_told_at_once_from_flags_and_variables():
     assert sorted(told) == ["--check", "--interval", "PINGSTATE_PORT"]
 
 
-def test_unknown_flag_is_exit_2():
-    ended = run_pingstate("--adress", "x")
-    assert ended.returncode == 2
-    assert "--address" in ended.stderr
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--adress", "x"], "No such option '--adress'. Did you mean '--address'?"),
+        (["--prot", "5"], "No such option '--prot'"),
+        (["sh"], "Got unexpected extra argument (sh)"),
+        (["--port"], "Option '--port' requires an argument; see pingstate --help"),
+        (["--once=5"], "Option '--once' does not take a value; see pingstate --help"),
+        (["healthcheck", "now"], "Got unexpected extra argument (now); see pingstate healthcheck "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_flags_that_do_not_fit_are_one_line_and_exit_2(arguments, reason):
+    ended = run_pingstate(*arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"pingstate: {reason}")
+    assert line.endswith(" --help")
+
+
+def test_interrupt_of_a_health_check_that_hangs_is_no_traceback():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "pingstate",
+                "healthcheck",
+                "--api-port",
+                str(silent.getsockname()[1]),
+            ],
+            env=clean_environ(),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(30)
+        client, _ = silent.accept()
+        with client:
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGINT
 
 
 def test_start_line_says_what_how_often_and_where(sidecar, target):
