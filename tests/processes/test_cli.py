@@ -60,7 +60,7 @@ def test_all_bad_input_is_told_at_once_from_flags_and_variables():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--adress", "x"], "No such option '--adress'. Did you mean '--address'?"),
+        (["--adress", "x"], "No such option '--adress'. (Did you mean one of: '--address', "),
         (["--prot", "5"], "No such option '--prot'"),
         (["sh"], "Got unexpected extra argument (sh)"),
         (["--port"], "Option '--port' requires an argument; see pingstate --help"),
