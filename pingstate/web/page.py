@@ -39,6 +39,8 @@ _SHAPELESS = {"Cc", "Cf", "Zl", "Zp"}
 # How many checks a reader without scripts gets at most.
 ROWS = 20
 _HIDDEN = Markup(" hidden")
+# Seconds before its end from which on a certificate's is in the colour of failures.
+_SOON = 14 * 86400
 
 # What all the pictures are drawn with, and a picture for each of the states and for what the page
 # can come to beside them.
@@ -153,12 +155,14 @@ def _change(change: Mapping[str, Any]) -> Markup:
 
 def _certificate(certificate: Mapping[str, Any] | None) -> dict[str, str]:
     if certificate is None:
-        return dict.fromkeys(("expiry", "expires", "subject", "issuer"), "") | {
+        return dict.fromkeys(("expiry", "soon", "expires", "subject", "issuer"), "") | {
             "no_certificate": _HIDDEN
         }
+    now = time.time()
     return {
         "no_certificate": "",
-        "expiry": describe_expiry(certificate["expires"], time.time()),
+        "expiry": describe_expiry(certificate["expires"], now),
+        "soon": "soon" if certificate["expires"] - now < _SOON else "",
         "expires": _moment(certificate["expires"]),
         "subject": cut(certificate["subject"]),
         "issuer": cut(certificate["issuer"]),

@@ -380,6 +380,13 @@ def test_outcome_of_a_slow_check_says_that_it_was_slow(event, text, words):
     assert page.describe_outcome(event, text) == words
 
 
+@pytest.mark.parametrize(("days", "mark"), [(15, ""), (13, "soon"), (-1, "soon")])
+def test_certificate_that_expires_soon_is_marked_without_a_script(days, mark):
+    certificate = Certificate(expires=time.time() + days * 86400, subject="a", issuer="b")
+    tags = page_after(ok(trace=Trace(certificate=certificate))).tags
+    assert ("p", {"id": "expiry", "class": mark}) in tags
+
+
 @pytest.mark.parametrize(
     ("left", "words"), [(90_000, "expires in 1 d 1 h"), (-61, "expired 1 min 1 s ago")]
 )
