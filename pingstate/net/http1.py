@@ -21,6 +21,7 @@ from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util.retry import Retry
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.connect import connect
 from pingstate.net.deadline import MAX_REST_BYTES, MAX_REST_SECONDS, Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
 from pingstate.net.fields import (
@@ -31,7 +32,7 @@ from pingstate.net.fields import (
     read_fields,
     read_status_line,
 )
-from pingstate.net.sockets import DeadlineSocket, connect
+from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.tls import TLSStream
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.net.urls import URL

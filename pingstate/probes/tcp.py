@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.connect import connect
 from pingstate.net.deadline import MAX_REST_SECONDS
-from pingstate.net.sockets import connect
 from pingstate.probes.base import ProbeResult, run_check
 from pingstate.probes.conditions import Check, Outcome
 from pingstate.probes.conversation import Conversation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pingstate.net.attempt import Attempt
+from pingstate.net.connect import connect
 from pingstate.net.deadline import MAX_REST_SECONDS, Deadline
-from pingstate.net.sockets import DeadlineSocket, connect
+from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.starttls import start_tls
 from pingstate.net.tls_contexts import ClientTLS
 from pingstate.probes.base import ProbeResult, run_check

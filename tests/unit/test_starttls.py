@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pingstate.net.connect import connect
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError
-from pingstate.net.sockets import DeadlineSocket, connect
+from pingstate.net.sockets import DeadlineSocket
 from pingstate.net.starttls import MAX_DIALOGUE_BYTES, start_tls
 from pingstate.values import STARTTLS_PORTS
 from tests.support.dialogues import LDAP_OK, SCRIPTS, ldap_response, scripted

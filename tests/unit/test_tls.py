@@ -9,9 +9,9 @@ import pytest
 import trustme
 
 from pingstate import probe
+from pingstate.net.connect import connect
 from pingstate.net.deadline import Deadline
 from pingstate.net.errors import CheckFailedError, describe_failure
-from pingstate.net.sockets import connect
 from pingstate.net.tls import TLSStream
 from tests.support.details import JARGON
 from tests.support.servers import talker, tls_context, tls_talker
