@@ -93,7 +93,8 @@ class TLSProbe:
             stream = self._tls.handshake(sock, attempt, reconnect=self._connect)
             deadline.limit_bytes(MAX_BYTES)
             if not self._conversation.reads:
-                stream.wait_for_objection(_OBJECTION_S)
+                round_trip = deadline.seconds["connect"]
+                stream.wait_for_objection(_OBJECTION_S + 2 * round_trip)
             outcome = self._conversation.hold(
                 stream, deadline, f"connected, {attempt.trace.tls_version}"
             )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
@@ -269,3 +270,45 @@ def test_target_that_says_more_inside_tls_sees_an_orderly_end(authority, serve, 
         assert serve.make(port, check="banner_contains:220").check().ok
         wait_until(lambda: seen)
     assert seen == [b""]
+
+
+def test_refusal_of_a_target_that_is_far_away_is_waited_for(authority):
+    ca, path = authority
+    context = tls_context(ca.issue_cert("127.0.0.1"), ca)
+
+    def refuse_late(sock):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inside = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            incoming.write(sock.recv(65536))
+            try:
+                inside.do_handshake()
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+            except ssl.SSLError:
+                threading.Event().wait(0.5)
+                sock.sendall(outgoing.read())
+                return
+
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.create_connection(listener.getsockname()),  # all that there is room for
+    ):
+
+        def make_room():
+            listener.accept()[0].close()
+
+        # Linux sends a SYN again after 1 s, which is what the connect takes then.
+        room = threading.Timer(0.5, make_room)
+        room.start()
+
+        def serve_one():
+            room.join()
+            with listener.accept()[0] as sock:
+                refuse_late(sock)
+
+        server = threading.Thread(target=serve_one)
+        server.start()
+        result = probe("tls", *listener.getsockname(), ca_file=path, timeout=TIMEOUT).check()
+        server.join()
+    assert "certificate required" in result.detail
