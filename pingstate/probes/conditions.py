@@ -51,11 +51,11 @@ class Outcome(NamedTuple):
 class HTTPResponseSnapshot:
     """What a check callable gets: the final HTTP answer.
 
-    `headers` looks names up in any case. `body` is decoded from its content coding and cut at the
-    probe's `max_body_bytes`; `text` is the body decoded by the declared charset, else that of its
-    byte order mark, else UTF-8. `elapsed_ms` is milliseconds since the check began. `url` is the
-    final one, `version` "1.0" or "1.1". `certificate` is what the target presented, None without
-    TLS.
+    `headers` looks names up in any case. `body` is decoded from its content coding, as it came
+    where that can't be read, and cut at the probe's `max_body_bytes`; `text` is the body decoded by
+    the declared charset, else that of its byte order mark, else UTF-8. `elapsed_ms` is milliseconds
+    since the check began. `url` is the final one, `version` "1.0" or "1.1". `certificate` is what
+    the target presented, None without TLS.
     """
 
     status: int
@@ -126,7 +126,10 @@ _ALWAYS_TRUE = ("__await__", "__next__", "latency_ms")
 
 
 class CallCondition(NamedTuple):
-    """A callable that gets the `HTTPResponseSnapshot`, or the open socket, and judges it."""
+    """A callable that gets the `HTTPResponseSnapshot`, or the open socket, and judges it.
+
+    It returns whether the check holds, or (whether, detail): anything that has a truth of its own.
+    """
 
     function: Callable[[Any], Any]
     negated_as: str | None = None
