@@ -113,8 +113,8 @@ def _text(value: Any) -> str:
 
 
 def _run(flags: Mapping[str, str]) -> None:
-    # As PID 1 a process ignores a signal that it has no handler for, and the import of a probe,
-    # which is a setting, may take long.
+    # As PID 1 a process ignores a signal that it has no handler for; and reading the settings may
+    # take long, since a probe is imported then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: os._exit(128 + received))
     problems = []
@@ -145,8 +145,8 @@ def _serve(loaded: LoadedSettings) -> None:
     from pingstate.queued_output import create_queued_output  # only a server goes on after it
 
     protect_standard_streams(create_queued_output)
-    # Until gunicorn's: who stops a server, even one that starts, wants to see 0. No SystemExit: a
-    # probe that is being created could catch it.
+    # Until gunicorn's own handler: a server that is stopped exits with 0, also while it starts. A
+    # probe that is being created could catch SystemExit.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     ignored = _drop_gunicorn_variables()
     stand_ins.install()

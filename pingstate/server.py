@@ -104,14 +104,10 @@ def on_starting(server: Any) -> None:
             listeners = create_listeners(host, port, server.cfg.backlog)
         except (OSError, UnicodeError) as exc:
             reason = str(getattr(exc, "strerror", None) or exc).lower()
-            wrong = (
-                "PORT"
-                if getattr(exc, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
-                else "HOST"
-            )
+            by_port = getattr(exc, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
             print(
                 f"pingstate: the API can't listen on {host} port {port} ({reason}): "
-                f"set another PINGSTATE_API_{wrong}",
+                f"set another PINGSTATE_API_{'PORT' if by_port else 'HOST'}",
                 file=sys.stderr,
             )
             raise SystemExit(1) from None
