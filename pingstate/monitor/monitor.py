@@ -148,16 +148,20 @@ class Monitor:
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop checking; waits up to `timeout` seconds for a check in flight, and discards it.
+        """Stop checking, and wait up to `timeout` seconds for what is under way.
 
+        A check in flight is discarded; `on_transition` is told what it has not been told yet.
         `start()` starts again. A probe that never returns keeps its thread, and the next check
         waits for it.
         """
         with self._lifecycle_lock:
             thread, self._thread = self._thread, None
             self._stop.set()
+        started = now()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+        if self._notifier is not None:
+            self._notifier.join(max(timeout - (now() - started), 0.0))
 
     @property
     def running(self) -> bool:

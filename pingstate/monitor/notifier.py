@@ -33,6 +33,7 @@ class Notifier:
         self._lock = threading.Lock()
         self._pending: deque[tuple[str, str, ProbeResult]] = deque()
         self._running = False
+        self._thread: threading.Thread | None = None
 
     def notify(self, old: str, new: str, result: ProbeResult) -> None:
         """Queue one transition; one that finds a hundred waiting is dropped, with a log line."""
@@ -41,16 +42,20 @@ class Notifier:
             if not dropped:
                 self._pending.append((old, new, result))
             if not self._running:
+                thread = threading.Thread(target=self._run, name="pingstate-callback", daemon=True)
                 try:
-                    thread = threading.Thread(
-                        target=self._run, name="pingstate-callback", daemon=True
-                    )
                     thread.start()
-                    self._running = True
+                    self._running, self._thread = True, thread
                 except RuntimeError as exc:  # what waits is told with the next transition
                     log.error("on_transition has to wait: %s", exc)  # noqa: TRY400  # one line
         if dropped:
             log.error("on_transition is blocked; dropped %s -> %s", old, new)
+
+    def join(self, timeout: float | None) -> None:
+        """Wait up to `timeout` seconds until all is told; a callback itself does not wait."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
 
     def _run(self) -> None:
         while True:

@@ -387,6 +387,19 @@ def test_settings_out_of_range_are_errors(options):
         Monitor(Scripted(OK), **options)
 
 
+def test_monitor_has_told_its_changes_when_it_has_stopped():
+    release, told = threading.Event(), []
+
+    def tell(old, new, _result):
+        release.wait(TIMEOUT)
+        told.append((old, new))
+
+    with Monitor(Scripted(OK), interval=10, on_transition=tell) as monitor:
+        assert monitor.wait_for("up", TIMEOUT)
+        threading.Timer(0.2, release.set).start()
+    assert told == [("unknown", "up")]
+
+
 def test_monitor_of_a_forked_process_starts_anew():
     monitor = Monitor(Scripted(OK), interval=10).start()
     wait_until(lambda: monitor.probe.asked)

@@ -87,3 +87,22 @@ def test_transition_that_gets_no_thread_is_told_with_the_next_one(caplog):
     assert "on_transition has to wait: can't start new thread" in caplog.text
     notifier.notify("a", "b", OK)
     wait_until(lambda: told == ["a", "b"])
+
+
+def test_join_waits_for_what_is_to_be_told_and_no_longer_than_asked():
+    release, told = threading.Event(), []
+
+    def held(_old, new, _result):
+        release.wait(TIMEOUT)
+        told.append(new)
+        notifier.join(TIMEOUT)  # its own thread's end it does not wait for
+
+    notifier = Notifier(held)
+    notifier.join(TIMEOUT)
+    for word in ("a", "b"):
+        notifier.notify("x", word, OK)
+    notifier.join(0.01)
+    assert told == []
+    threading.Timer(0.2, release.set).start()
+    notifier.join(TIMEOUT)
+    assert told == ["a", "b"]
