@@ -20,7 +20,12 @@ from pingstate.monitor.schedule import Schedule
 from pingstate.monitor.stats import Stats
 from pingstate.probes.base import Probe, ProbeResult
 from pingstate.text import one_line
-from pingstate.values import validate_fraction, validate_interval, validate_milliseconds
+from pingstate.values import (
+    InvalidValueError,
+    validate_fraction,
+    validate_interval,
+    validate_milliseconds,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +51,8 @@ class Monitor:
     `timeout` (10 s where it has none) and one second more.
 
     The thread is a daemon, belongs to the process that called `start()` and is not there after a
-    fork. Raises ValueError for what is out of range or of another kind.
+    fork. Raises ValueError for what is out of range or of another kind, an object without a
+    `check()` among it.
     """
 
     def __init__(
@@ -62,6 +68,8 @@ class Monitor:
         slow_ms: float | None = None,
         on_transition: TransitionCallback | None = None,
     ) -> None:
+        if not callable(getattr(probe, "check", None)):
+            raise InvalidValueError("probe", probe, "a probe, with a check()")
         self.probe = probe
         # Any text may come from a user's probe, and it is in each line and each snapshot.
         self.name = one_line(str(getattr(probe, "name", type(probe).__name__)), _MAX_NAME)
@@ -71,12 +79,9 @@ class Monitor:
             self._fast_interval = validate_interval(fast_interval, "fast_interval")
         self._jitter = validate_fraction(jitter, "jitter")
         self._slow_ms = None if slow_ms is None else validate_milliseconds(slow_ms, "slow_ms")
-        timeout = getattr(probe, "timeout", None)
-        self._timeout = (
-            float(timeout)
-            if isinstance(timeout, (int, float)) and timeout >= 0
-            else _UNKNOWN_TIMEOUT
-        )
+        timeout: Any = getattr(probe, "timeout", None)
+        known = isinstance(timeout, (int, float)) and timeout >= 0
+        self._timeout = float(timeout) if known else _UNKNOWN_TIMEOUT
         self._fsm = PingFSM(initial_state, transitions, history)
         self._results: Counter[tuple[str, str]] = Counter()
         # From 0 on, or a rate over a counter misses the first change.

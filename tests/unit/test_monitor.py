@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -509,3 +510,9 @@ def test_name_of_any_length_is_one_short_line():
     name = Monitor(probe).snapshot()["probe"]
     assert len(name) <= 300
     assert name.isprintable()
+
+
+@pytest.mark.parametrize("thing", [None, "tcp://127.0.0.1", SimpleNamespace(name="x", check=True)])
+def test_what_has_no_check_is_no_probe(thing):
+    with pytest.raises(ValueError, match=r"^probe: .* is not a probe, with a check\(\)"):
+        Monitor(thing)
