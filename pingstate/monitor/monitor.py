@@ -68,8 +68,8 @@ class Monitor:
         slow_ms: float | None = None,
         on_transition: TransitionCallback | None = None,
     ) -> None:
-        if not callable(getattr(probe, "check", None)):
-            raise InvalidValueError("probe", probe, "a probe, with a check()")
+        if isinstance(probe, type) or not callable(getattr(probe, "check", None)):
+            raise InvalidValueError("probe", probe, "an object with a check()")
         self.probe = probe
         # Any text may come from a user's probe, and it is in each line and each snapshot.
         self.name = one_line(str(getattr(probe, "name", type(probe).__name__)), _MAX_NAME)

@@ -512,7 +512,7 @@ def test_name_of_any_length_is_one_short_line():
     assert name.isprintable()
 
 
-@pytest.mark.parametrize("thing", [None, "tcp://127.0.0.1", SimpleNamespace(name="x", check=True)])
-def test_what_has_no_check_is_no_probe(thing):
-    with pytest.raises(ValueError, match=r"^probe: .* is not a probe, with a check\(\)"):
+@pytest.mark.parametrize("thing", [None, "tcp://x", Scripted, SimpleNamespace(check=True)])
+def test_probe_is_an_object_with_a_check(thing):
+    with pytest.raises(ValueError, match=r"^probe: .* is not an object with a check\(\)"):
         Monitor(thing)
