@@ -14,10 +14,18 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from tests.support.containers import HARDENED, SidecarContainer, get_health, running_server
+from tests.support.containers import (
+    HARDENED,
+    SidecarContainer,
+    get_health,
+    knows_start_interval,
+    running_server,
+    wait_before_first_check,
+)
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
 
+README = Document("README.md")
 IMAGE = "pingstate:0.1.0"
 
 # No lookup leaves the engine: this server says of every name that there is none.
@@ -35,9 +43,7 @@ while True:
 
 def printed() -> list[tuple[str, str]]:
     """The commands of the README's section, each with the output that is printed below it."""
-    (block,) = (
-        text for text in Document("README.md").code("console", "docker run") if "--rm" in text
-    )
+    (block,) = (text for text in README.code("console", "docker run") if "--rm" in text)
     return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)+)", block, re.MULTILINE)
 
 
@@ -147,6 +153,25 @@ def test_the_log_of_a_sidecar_tells_the_same_of_an_address_that_does_not_resolve
         wait_until(lambda: line in sidecar.logs().decode(), what=line)
     finally:
         sidecar.remove(force=True)
+
+
+def test_health_is_asked_for_at_once_where_the_engine_knows_a_start_interval(image: str) -> None:
+    (told,) = re.findall(r"`(docker run --health-start-interval \w+)`", README.text)
+    environment = ["-e", "PINGSTATE_ADDRESS=127.0.0.1", "-e", "PINGSTATE_PORT=8787"]
+    command = [*shlex.split(told), "--detach", "--network", "none", *environment, image]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if not knows_start_interval():
+        assert done.returncode != 0
+        assert "--health-start-interval" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    container = docker.from_env().containers.get(done.stdout.strip())
+    try:
+        # The image's own interval is 5 s.
+        assert wait_before_first_check(container) < 4
+        wait_until(lambda: get_health(container) == "healthy", what="it is healthy")
+    finally:
+        container.remove(force=True)
 
 
 # OpenShift's restricted-v2: a user of the namespace's range, in the group 0. Others choose both.

@@ -19,8 +19,10 @@ from testcontainers.core.network import Network
 from tests.support.containers import (
     get_health,
     health_log,
+    knows_start_interval,
     parse_engine_time,
     running_server,
+    wait_before_first_check,
 )
 from tests.support.documents import Document
 from tests.support.waiting import wait_until
@@ -182,6 +184,24 @@ def test_the_gate_waits_for_as_long_as_the_readme_says(
         code, said = ended(up)
         assert code == 0, said
         assert own.status("app") == "running"
+
+
+def test_the_pace_of_the_wait_is_one_that_the_engine_knows(
+    project: Callable[..., Project],
+) -> None:
+    (line,) = re.findall(
+        r"`healthcheck: (\{start_period: \w+, start_interval: \w+\})`", README.text
+    )
+    own = project(FIVE_LINES, {"services": {"pingstate": {"healthcheck": yaml.safe_load(line)}}})
+    code, said = own.run("up", "--detach", "pingstate")
+    if not knows_start_interval():
+        assert code != 0
+        assert "start_interval" in said
+        return
+    assert code == 0, said
+    sidecar = own.container("pingstate")
+    assert sidecar is not None
+    assert 1 <= wait_before_first_check(sidecar) < 4
 
 
 def test_without_its_dependency_an_app_never_starts(project: Callable[..., Project]) -> None:

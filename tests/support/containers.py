@@ -14,6 +14,7 @@ from typing import Any
 # Before testcontainers reads it: `with` removes every container here, so no reaper is pulled.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
+import docker
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
@@ -50,6 +51,19 @@ def parse_engine_time(text: str) -> float:
     seconds, fraction, zone = match.groups()
     moment = datetime.strptime(f"{seconds}{zone}", "%Y-%m-%dT%H:%M:%S%z")
     return moment.timestamp() + float(fraction or 0)
+
+
+def knows_start_interval() -> bool:
+    """Whether the engine is Docker 25 or newer, whose health checks have a start interval."""
+    major, minor = docker.from_env().version()["ApiVersion"].split(".")
+    return (int(major), int(minor)) >= (1, 44)
+
+
+def wait_before_first_check(container: Container) -> float:
+    """Seconds from a container's start to its first health check; asked for before the sixth."""
+    first: dict[str, Any] = wait_until(lambda: health_log(container), what="a health check")[0]
+    started = container.attrs["State"]["StartedAt"]
+    return parse_engine_time(first["Start"]) - parse_engine_time(started)
 
 
 @dataclass
