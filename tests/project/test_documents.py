@@ -27,102 +27,34 @@ HOSTILE = "tests/hostile/README.md"
 CLAIMS: dict[tuple[str, str, str], str] = {
     (README, "pingstate", "bash"): "project.test_documents:test_commands_call_what_is_there",
     (README, "docker run", "bash"): "container.test_readme:test_docker_run_of_the_readme",
-    (
-        README,
-        "docker run",
-        "console",
-    ): "container.test_docker_run:test_a_wrong_setting_is_told_as_the_readme_prints_it",
+    (README, "docker run", "console"): "container.test_docker_run:test_a_wrong_setting_is_told_as_the_readme_prints_it",
     (README, "A compose sidecar", "bash"): "container.test_readme:test_compose_of_the_readme",
-    (
-        README,
-        "A compose sidecar",
-        "yaml",
-    ): "container.test_own_compose:test_the_readmes_lines_are_five_and_a_gate",
-    (
-        README,
-        "A Kubernetes readiness target",
-        "yaml",
-    ): "kubernetes.test_sidecar:test_the_readmes_app_gets_its_sidecar",
-    (
-        README,
-        "The command line",
-        "bash",
-    ): "project.test_readme:test_command_line_of_the_readme_runs",
+    (README, "A compose sidecar", "yaml"): "container.test_own_compose:test_the_readmes_lines_are_five_and_a_gate",
+    (README, "A Kubernetes readiness target", "yaml"): "kubernetes.test_sidecar:test_the_readmes_app_gets_its_sidecar",
+    (README, "The command line", "bash"): "project.test_readme:test_command_line_of_the_readme_runs",
     (README, "systemd", "bash"): "project.test_documents:test_commands_call_what_is_there",
-    (
-        README,
-        "A library",
-        "bash",
-    ): "project.test_project:test_wheel_holds_the_unit_the_types_and_nothing_else",
-    (
-        README,
-        "A library",
-        "python",
-    ): "project.test_readme:test_python_of_the_readme_runs_as_printed",
+    (README, "A library", "bash"): "project.test_project:test_wheel_holds_the_unit_the_types_and_nothing_else",
+    (README, "A library", "python"): "project.test_readme:test_python_of_the_readme_runs_as_printed",
     (README, "TLS", "bash"): "project.test_readme:test_tls_of_the_readme_runs",
     (README, "Checks", "bash"): "project.test_readme:test_command_line_of_the_readme_runs",
     (README, "Recipes", "bash"): "project.test_recipes:test_every_recipe_has_a_test_here",
     (README, "Recipes", "python"): "project.test_recipes:test_dialogue_by_a_callable",
-    (
-        README,
-        "Probes in Python",
-        "bash",
-    ): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
-    (
-        README,
-        "Probes in Python",
-        "python",
-    ): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
-    (
-        README,
-        "Probes in Python",
-        "dockerfile",
-    ): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
+    (README, "Probes in Python", "bash"): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
+    (README, "Probes in Python", "python"): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
+    (README, "Probes in Python", "dockerfile"): "container.test_custom_probe:test_the_readmes_postgres_probe_follows_a_real_postgresql",
     (README, "HTTP API", ""): "project.test_readme:test_endpoints_of_the_readme_exist",
-    (
-        README,
-        "HTTP API",
-        "json",
-    ): "project.test_readme:test_snapshot_of_the_readme_has_the_real_ones_keys",
+    (README, "HTTP API", "json"): "project.test_readme:test_snapshot_of_the_readme_has_the_real_ones_keys",
     (README, "State machine", ""): "project.test_readme:test_diagram_of_the_readme_is_the_table",
-    (
-        README,
-        "State machine",
-        "python",
-    ): "project.test_readme:test_python_of_the_readme_runs_as_printed",
-    (
-        K8S,
-        "Into your own app",
-        "yaml",
-    ): "kubernetes.test_sidecar:test_the_readmes_app_gets_its_sidecar",
-    (
-        K8S,
-        "Into your own app",
-        "bash",
-    ): "kubernetes.test_cluster_sidecar:test_readiness_follows_the_target_of_an_app_that_got_a_sidecar",
-    (
-        K8S,
-        "Settings",
-        "yaml",
-    ): "kubernetes.test_sidecar:test_the_readmes_annotations_are_what_they_say",
+    (README, "State machine", "python"): "project.test_readme:test_python_of_the_readme_runs_as_printed",
+    (K8S, "Into your own app", "yaml"): "kubernetes.test_sidecar:test_the_readmes_app_gets_its_sidecar",
+    (K8S, "Into your own app", "bash"): "kubernetes.test_cluster_sidecar:test_readiness_follows_the_target_of_an_app_that_got_a_sidecar",
+    (K8S, "Settings", "yaml"): "kubernetes.test_sidecar:test_the_readmes_annotations_are_what_they_say",
     (K8S, "Changes", "yaml"): "kubernetes.test_sidecar:test_the_readmes_patches_do_what_they_say",
-    (
-        K8S,
-        "A monitor of its own",
-        "bash",
-    ): "kubernetes.test_sidecar:test_the_readmes_commands_render",
+    (K8S, "A monitor of its own", "bash"): "kubernetes.test_sidecar:test_the_readmes_commands_render",
     (K8S, "Monitoring", "bash"): "kubernetes.test_sidecar:test_the_readmes_commands_render",
-    (
-        CONTRIBUTING,
-        "Contributing",
-        "bash",
-    ): "project.test_documents:test_commands_call_what_is_there",
-    (
-        HOSTILE,
-        "What it survives",
-        "bash",
-    ): "project.test_documents:test_commands_call_what_is_there",
-}
+    (CONTRIBUTING, "Contributing", "bash"): "project.test_documents:test_commands_call_what_is_there",
+    (HOSTILE, "What it survives", "bash"): "project.test_documents:test_commands_call_what_is_there",
+}  # fmt: skip
 
 
 def anchors(document: Document) -> set[str]:
