@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _socket  # as ip_literal
+import _socket  # not socket, for the reason that ip_literal tells
 import os
 import time
 from collections.abc import Mapping
