@@ -7,13 +7,19 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
+import yaml
+from docker.errors import APIError
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.image import DockerImage
 from testcontainers.core.network import Network
 
+from tests.provision.images import build_arguments
+from tests.support import ROOT
 from tests.support.containers import (
     HARDENED,
     SidecarContainer,
@@ -27,6 +33,9 @@ from tests.support.waiting import wait_until
 
 README = Document("README.md")
 IMAGE = "pingstate:0.1.0"
+
+# A sidecar that checks its own API needs no other target.
+ITSELF = {"PINGSTATE_ADDRESS": "127.0.0.1", "PINGSTATE_PORT": "8787"}
 
 # No lookup leaves the engine: this server says of every name that there is none.
 NAME_SERVER = """
@@ -157,8 +166,8 @@ def test_the_log_of_a_sidecar_tells_the_same_of_an_address_that_does_not_resolve
 
 def test_health_is_asked_for_at_once_where_the_engine_knows_a_start_interval(image: str) -> None:
     (told,) = re.findall(r"`(docker run --health-start-interval \w+)`", README.text)
-    environment = ["-e", "PINGSTATE_ADDRESS=127.0.0.1", "-e", "PINGSTATE_PORT=8787"]
-    command = [*shlex.split(told), "--detach", "--network", "none", *environment, image]
+    environment = [f"--env={name}={value}" for name, value in ITSELF.items()]
+    command = [*shlex.split(told), "--detach", *environment, image]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if not knows_start_interval():
         assert done.returncode != 0
@@ -172,6 +181,35 @@ def test_health_is_asked_for_at_once_where_the_engine_knows_a_start_interval(ima
         wait_until(lambda: get_health(container) == "healthy", what="it is healthy")
     finally:
         container.remove(force=True)
+
+
+def test_a_released_image_is_asked_for_its_health_at_once(image: str, tmp_path: Path) -> None:
+    release = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    (command,) = (
+        step["run"] for step in release["jobs"]["image"]["steps"] if "HEALTHCHECK" in str(step)
+    )
+    dockerfile = tmp_path / "Dockerfile"
+    ours = (ROOT / "Dockerfile").read_text()
+    dockerfile.write_text(ours)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    told = dockerfile.read_text()
+    assert told == ours.replace("HEALTHCHECK ", "HEALTHCHECK --start-interval=250ms ")
+    assert told != ours
+    build = DockerImage(
+        path=ROOT,
+        tag=f"{image}-released",
+        dockerfile_path=str(dockerfile),
+        buildargs=build_arguments(),
+        rm=True,
+    )
+    if not knows_start_interval():
+        with pytest.raises(APIError, match="start-interval"):
+            build.build()
+        return
+    with build, DockerContainer(str(build)).with_envs(**ITSELF) as released:
+        container = released.get_wrapped_container()
+        assert wait_before_first_check(container) < 4
+        wait_until(lambda: get_health(container) == "healthy", what="it is healthy")
 
 
 # OpenShift's restricted-v2: a user of the namespace's range, in the group 0. Others choose both.

@@ -73,20 +73,6 @@ def test_the_image_is_for_both_architectures_with_sbom_and_provenance() -> None:
     assert build["provenance"] == "mode=max"
 
 
-def test_a_released_image_is_asked_for_its_health_at_once(tmp_path: Path) -> None:
-    (command,) = (
-        step["run"] for step in RELEASE["jobs"]["image"]["steps"] if "HEALTHCHECK" in str(step)
-    )
-    dockerfile = (GITHUB.parent / "Dockerfile").read_text()
-    (tmp_path / "Dockerfile").write_text(dockerfile)
-    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
-    told = (tmp_path / "Dockerfile").read_text()
-    assert told == dockerfile.replace("HEALTHCHECK ", "HEALTHCHECK --start-interval=250ms ")
-    assert told != dockerfile
-    # Only within the start period does an engine ask that often.
-    assert "--start-period=" in told
-
-
 def test_pypi_is_left_alone_until_a_repository_says_otherwise() -> None:
     pypi = RELEASE["jobs"]["pypi"]
     assert pypi["if"] == "vars.PUBLISH_TO_PYPI == 'true'"
