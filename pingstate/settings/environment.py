@@ -91,6 +91,7 @@ def load_settings(
     unknown, warnings = _unknown_variables(own, has_target=has_target) if only is None else ([], [])
     if problems or unknown:
         raise ConfigurationError([one_line(problem, 1000) for problem in problems + unknown])
+    warnings += _find_unused(values, lines)
     sources = {name: _join_sources(texts) or "default" for name, texts in lines.items()}
     notes: tuple[str, ...] = ()
     if links:
@@ -265,6 +266,28 @@ def _cross_check_target(values: Mapping[str, Any], lines: Mapping[str, list[_Tex
         sources = _join_sources(lines["header"])
         problems.append(f"{sources}: 'Transfer-Encoding' is not a header to send with a body")
     return problems
+
+
+_OF_HTTP = {"path", "method", "body", "header", "basic_auth", "no_follow_redirects"}
+_OF_TLS = {"no_verify_tls", "ca_file", "client_cert", "client_key", "server_name"}
+# What plain HTTP has no use for, what it redirects to may have.
+_UNUSED = {
+    "tcp": {*_OF_HTTP, *_OF_TLS, "max_body_bytes"},
+    "tls": {*_OF_HTTP, "max_body_bytes"},
+    "http": {"send"},
+    "https": {"send"},
+}
+
+
+def _find_unused(values: Mapping[str, Any], lines: Mapping[str, list[_Text]]) -> list[str]:
+    """A warning for each setting that the protocol has no use for: another one may be meant."""
+    protocol = values.get("protocol", Settings.protocol)
+    unused = set() if "probe" in values else _UNUSED[protocol]
+    return [
+        f"{_join_sources(lines[setting.name])} has no effect with {PREFIX}PROTOCOL={protocol}"
+        for setting in SETTINGS
+        if setting.name in unused and values.get(setting.name, setting.default) != setting.default
+    ]
 
 
 # -- variables that are no settings ----------------------------------------------------------------

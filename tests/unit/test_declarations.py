@@ -49,9 +49,13 @@ GOOD = {
 }
 
 # What a setting can't be without.
+HTTPS = {"PINGSTATE_PROTOCOL": "https"}
 COMPANY = {
-    "client_key": {"PINGSTATE_CLIENT_CERT": PEM},
+    "client_key": HTTPS | {"PINGSTATE_CLIENT_CERT": PEM},
     "starttls": {"PINGSTATE_PROTOCOL": "tls"},
+    **dict.fromkeys(("path", "method", "body", "header", "basic_auth"), HTTPS),
+    **dict.fromkeys(("no_follow_redirects", "max_body_bytes"), HTTPS),
+    **dict.fromkeys(("no_verify_tls", "ca_file", "client_cert", "server_name"), HTTPS),
 }
 
 BAD = {

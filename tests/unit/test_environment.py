@@ -141,14 +141,15 @@ def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("Authorization: Bearer hunter2\n")
     environ = {
+        "PINGSTATE_PROTOCOL": "http",
         "PINGSTATE_HEADER_10": "X-D: 4",
         "PINGSTATE_HEADER_12345678901234567890": "X-E: 5",
         "PINGSTATE_HEADER_2_FILE": str(secret),
         "PINGSTATE_HEADER": "X-A: 1\nX-B: 2",
         "PINGSTATE_HEADER_03": "X-C: 3",
         "PINGSTATE_HEADER_4": "",
-        "PINGSTATE_CHECK_2": "banner_contains:b",
-        "PINGSTATE_CHECK_1": "banner_contains:a",
+        "PINGSTATE_CHECK_2": "body_contains:b",
+        "PINGSTATE_CHECK_1": "body_contains:a",
     }
     loaded = load_settings(environ)
     assert loaded.settings.header == (
@@ -159,7 +160,7 @@ def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
         ("X-D", "4"),
         ("X-E", "5"),
     )
-    assert loaded.settings.check == ("banner_contains:a", "banner_contains:b")
+    assert loaded.settings.check == ("body_contains:a", "body_contains:b")
     assert loaded.sources["header"] == (
         "PINGSTATE_HEADER, PINGSTATE_HEADER_2_FILE, PINGSTATE_HEADER_03, PINGSTATE_HEADER_10, "
         "PINGSTATE_HEADER_12345678901234567890"
@@ -455,3 +456,27 @@ def test_a_tls_check_takes_what_a_tcp_check_takes(check):
     assert load_settings(environ).settings.check == (check,)
     with pytest.raises(ConfigurationError, match="not a check for tls"):
         load_settings(environ | {"PINGSTATE_CHECK": "status:200"})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "given", "warned"),
+    [
+        ("tcp", {"PATH": "/healthz"}, ["PINGSTATE_PATH"]),
+        ("tcp", {"HEADER": "X: y", "HEADER_2": "Z: y"}, ["PINGSTATE_HEADER, PINGSTATE_HEADER_2"]),
+        ("tcp", {"PATH": "/x", "NO_VERIFY_TLS": "yes", "MAX_BODY_BYTES": "1"}, ["PINGSTATE_PATH", "PINGSTATE_NO_VERIFY_TLS", "PINGSTATE_MAX_BODY_BYTES"]),
+        ("tcp", {"PATH": "/", "NO_VERIFY_TLS": "no", "SEND": "x", "METHOD": ""}, []),
+        ("tls", {"METHOD": "HEAD", "NO_VERIFY_TLS": "yes", "SEND": "x"}, ["PINGSTATE_METHOD"]),
+        ("http", {"PATH": "/x", "SERVER_NAME": "x", "SEND": "x"}, ["PINGSTATE_SEND"]),
+        ("https", {"PATH": "/x", "SERVER_NAME": "x", "BODY": "x"}, []),
+    ],
+)  # fmt: skip
+def test_setting_that_the_protocol_has_no_use_for_is_a_warning(protocol, given, warned):
+    environ = {"PINGSTATE_ADDRESS": "127.0.0.1", "PINGSTATE_PROTOCOL": protocol}
+    loaded = load_settings(environ | {f"PINGSTATE_{name}": text for name, text in given.items()})
+    end = f" has no effect with PINGSTATE_PROTOCOL={protocol}"
+    assert loaded.warnings == tuple(f"{names}{end}" for names in warned)
+
+
+def test_probe_of_ones_own_may_use_every_setting():
+    own = {"PINGSTATE_PROBE": "tests.unit.test_environment:load_settings", "PINGSTATE_PATH": "/x"}
+    assert load_settings(own).warnings == ()
