@@ -16,7 +16,7 @@ from pingstate.text import one_line
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProbeResult:
     """What one check found.
 
