@@ -21,6 +21,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _MAX_DEPTH = 500
+_MAX_NESTED = 500_000  # half a second to read, during which nothing can end it
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 _SIGN = re.compile(r"!?[=<>][=<>!~]*|!~|~=|[\u2248\u2260\u2264\u2265]")
@@ -138,7 +139,10 @@ def _find_excess(content: Content) -> str:
     # An object takes some 200 bytes of memory: one in 8 bytes makes 25 times the body of it.
     if objects * 8 > max(len(content.data), 65536):
         return "too many nested objects in the JSON body"
-    if objects + text.count("[") > _MAX_DEPTH:
+    nested = objects + text.count("[")
+    if nested > _MAX_NESTED:
+        return "too many nested objects and arrays in the JSON body"
+    if nested > _MAX_DEPTH:
         steps = (_STEPS.get(char, 0) for char in _NO_BRACKET.sub("", text))
         if max(accumulate(steps), default=0) > _MAX_DEPTH:
             return "the JSON body is nested too deeply"

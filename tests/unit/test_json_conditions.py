@@ -141,6 +141,15 @@ def test_json_of_nothing_but_objects_is_not_read(check):
 
 
 @pytest.mark.parametrize("check", ["json:/0", "not:json:/0"])
+def test_json_of_nothing_but_arrays_is_read_up_to_half_a_million(check):
+    few = evaluate("json:/0/0", b"[" + b"[0]," * 400_000 + b"[0]]", limit=3_000_000)
+    assert few.ok
+    outcome = evaluate(check, b"[" + b"[]," * 500_000 + b"[]]", limit=3_000_000)
+    assert not outcome.ok
+    assert outcome.detail == "too many nested objects and arrays in the JSON body"
+
+
+@pytest.mark.parametrize("check", ["json:/0", "not:json:/0"])
 @pytest.mark.parametrize(
     "body", [b"[" * 60_000, b"[" * 501 + b"]" * 501, b'{"a":' * 501 + b"1" + b"}" * 501]
 )
