@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -17,6 +18,9 @@ hypothesis.settings.load_profile("unhurried")
 
 # Never the default address, whatever a test forgets to say.
 os.environ["PINGSTATE_ADDRESS"] = "127.0.0.1"
+
+# A shell has a job in the background ignore it, and with it all that the job starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
