@@ -198,7 +198,7 @@ def test_the_last_check_reads_as_blackbox_exporter_would_have_it(
         "probe_http_status_code": 200,
         "probe_http_redirects": 0,
         "probe_http_ssl": 1,
-        "probe_http_version": 1.0,
+        "probe_http_version": 1.1,
         "probe_http_content_length": 2,
         "probe_ip_protocol": 4,
         'probe_tls_version_info{version="TLS 1.3"}': 1,
