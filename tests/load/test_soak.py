@@ -94,6 +94,7 @@ class Load:
                 look()
 
 
+@pytest.mark.timeout(0)  # it takes as long as it is told to, and waits for nothing without an end
 def test_load_while_the_target_hangs(sidecar, request: pytest.FixtureRequest):
     soak_s = request.config.getoption("--soak-seconds")
     with contextlib.ExitStack() as stack:
