@@ -8,12 +8,12 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pingstate.net.deadline import Deadline
 from pingstate.net.resolver import Address, resolve
 from pingstate.net.sockets import DeadlineSocket
-from pingstate.values import unix_path
 
 _IP_PROTOCOLS = {int(socket.AF_INET): 4, int(socket.AF_INET6): 6}
 _STAGGER = 0.25  # seconds between the addresses of a name, while none has failed
@@ -21,30 +21,35 @@ _MAX_RACING = 32  # sockets: a name may have a thousand addresses
 
 
 def connect(
-    address: str, port: int, deadline: Deadline, ip_version: int | None = None
+    address: str,
+    port: int,
+    deadline: Deadline,
+    ip_version: int | None = None,
+    *,
+    writes: bool = True,
 ) -> DeadlineSocket:
     """Connect to a name, an IP address or `unix:/path`; every address of a name is tried.
 
     `ip_version` is 4 or 6, None for both. What is left of the deadline is shared over the
-    addresses, and while one is silent the next is tried as well. Raises OSError (socket.gaierror,
-    TimeoutError among them): of several addresses' errors the one that says most about the target.
+    addresses, and while one is silent the next is tried as well. `writes` says whether anything
+    will be written. Raises OSError (socket.gaierror, TimeoutError among them): of several
+    addresses' errors the one that says most about the target.
     """
-    path = unix_path(address)
-    targets: Sequence[Address] = (
-        resolve(address, port, deadline, ip_version) if path is None else [(socket.AF_UNIX, path)]
-    )
+    targets = resolve(address, port, deadline, ip_version)
     deadline.start_phase("connect")
-    if len(targets) == 1:
-        sock = _connect_one(targets[0], deadline)
-    else:
-        sock = _connect_any(targets, deadline)
-    sock.keep(deadline)
+    one = len(targets) == 1
+    sock = _connect_one(targets[0], deadline) if one else _connect_any(targets, deadline)
+    if writes and sock.ip_protocol is not None:
+        # Or a second small write, as a request after a handshake, waits up to 40 ms for the
+        # target to acknowledge the first, and counts as the target's latency.
+        with suppress(OSError):  # macOS refuses it once the target has gone
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSocket:
     """The first connection that comes about (as in RFC 8305)."""
-    race = _Race()
+    race = _Race(deadline)
     try:
         for index, address in enumerate(targets):
             try:
@@ -71,10 +76,11 @@ def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSock
 class _Race:
     """Connections that are under way, each with the time until when it is waited for.
 
-    `errors` has why the others are not any more.
+    Who wins keeps `deadline`; `errors` has why the others are not under way any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
         self.errors: list[OSError] = []
         self._poll = select.poll()
         self._racing: dict[int, tuple[DeadlineSocket, float]] = {}
@@ -98,6 +104,7 @@ class _Race:
             sock = self._remove(descriptor)
             try:
                 _finish_to_connect(sock)
+                sock.keep(self._deadline)
             except OSError as exc:
                 sock.close()
                 self.errors.append(exc)
@@ -126,7 +133,7 @@ def _rank_error(error: OSError) -> int:
 def _connect_one(address: Address, deadline: Deadline) -> DeadlineSocket:
     sock = _create_socket(address)
     try:
-        socket.socket.settimeout(sock, deadline.remaining())
+        sock.keep(deadline)
         sock.connect(address[1])
         _refuse_itself(sock, address[1])
     except BaseException:
@@ -156,10 +163,6 @@ def _create_socket(address: Address) -> DeadlineSocket:
     family, _ = address
     sock = DeadlineSocket(family, socket.SOCK_STREAM)
     sock.ip_protocol = _IP_PROTOCOLS.get(family)
-    if sock.ip_protocol is not None:
-        # Or a second small write, as a request after a handshake, waits up to 40 ms for the
-        # target to acknowledge the first, and counts as the target's latency.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 

@@ -49,9 +49,9 @@ class Deadline:
         It may take `grace` seconds, and never longer than the deadline. Stopping again is nothing.
         """
         if self._stopped is None:
-            self._expired = self.expired
             self.start_phase(self.phase)
             self._stopped = self._phase_started
+            self._expired = self._stopped >= self._ends
             self._ends = min(self._ends, self._stopped + grace)
 
     @contextmanager

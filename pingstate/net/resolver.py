@@ -7,11 +7,11 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from pingstate.net.deadline import Deadline
+from pingstate.values import unix_path
 
 Address = tuple[int, Any]
 """A family of addresses, and what a socket of it connects to."""
@@ -28,22 +28,18 @@ def resolve(
 ) -> Sequence[Address]:
     """The addresses of a name, or TimeoutError when the time is up.
 
-    `ip_version` is 4 or 6, None for both. An IP address is answered without a lookup. The C
-    library's lookup can't be interrupted, so it runs in a daemon thread, and a thread that hangs is
-    not joined by a second for its name. Raises OSError (socket.gaierror among them).
+    `ip_version` is 4 or 6, None for both. An IP address or `unix:/path` is answered without a
+    lookup. The C library's lookup can't be interrupted, so it runs in a daemon thread, and a thread
+    that hangs is not joined by a second for its name. Raises OSError (socket.gaierror among them).
     """
-    deadline.start_phase("dns")
-    # As bytes: a str makes socket import the codec for international names.
-    name = host.encode("ascii")
+    if deadline.phase != "dns":  # as it is at first
+        deadline.start_phase("dns")
     # The number of a zone's interface may change.
-    literal = (_parse_literal.__wrapped__ if b"%" in name else _parse_literal)(name, port)
-    family = _FAMILIES[ip_version]
-    if literal is not None:
-        if ip_version is not None and literal[0][0] != family:
-            raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
+    parse = _parse_literal.__wrapped__ if "%" in host else _parse_literal
+    if (literal := parse(host, port, ip_version)) is not None:
         return literal
     try:
-        found = _lookup((name, family), deadline)
+        found = _lookup((host.encode("ascii"), _FAMILIES[ip_version]), deadline)
     except socket.gaierror as exc:
         said = str(exc.strerror).lower()
         if exc.errno in _NO_SUCH_ADDRESS:
@@ -56,12 +52,20 @@ def resolve(
 
 
 @lru_cache(maxsize=16)
-def _parse_literal(name: bytes, port: int) -> Sequence[Address] | None:
-    """The one address that an IP address is, None for a name."""
-    with suppress(socket.gaierror):
+def _parse_literal(host: str, port: int, ip_version: int | None) -> Sequence[Address] | None:
+    """The one address that needs no lookup, None for a name. Raises OSError as `resolve()`."""
+    if (path := unix_path(host)) is not None:
+        return ((socket.AF_UNIX, path),)
+    # As bytes: a str makes socket import the codec for international names.
+    name = host.encode("ascii")
+    try:
         found = socket.getaddrinfo(name, None, type=_STREAM, flags=socket.AI_NUMERICHOST)
-        return _read_addresses(found, port)
-    return None
+    except socket.gaierror:
+        return None
+    addresses = _read_addresses(found, port)
+    if ip_version is not None and addresses[0][0] != _FAMILIES[ip_version]:
+        raise OSError(errno.EAFNOSUPPORT, f"{host} is not an IPv{ip_version} address")
+    return addresses
 
 
 def _read_addresses(found: Iterable[Any], port: int) -> Sequence[Address]:

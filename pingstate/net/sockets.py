@@ -28,9 +28,10 @@ class DeadlineSocket(socket.socket):
     _applied_timeout: float | None = None
 
     def keep(self, deadline: Deadline) -> None:
-        """End every call from the next one on when `deadline` does."""
-        self.deadline = deadline
-        self._user_timeout = self._applied_timeout = None
+        """End every call from the next one on when `deadline` does. Raises TimeoutError."""
+        self.deadline, self._user_timeout = deadline, None
+        self._applied_timeout = remaining = deadline.remaining()
+        super().settimeout(remaining)
 
     def settimeout(self, value: float | None, /) -> None:
         if self.deadline is None or value == 0:
@@ -116,13 +117,15 @@ class DeadlineSocket(socket.socket):
         if deadline is None or self.eof:
             return
         if not wait:
-            with suppress(OSError, ValueError):  # a callable may have closed it
+            try:
                 if ioctl(self.fileno(), FIONREAD, _NO_BYTES) == _NO_BYTES:
                     return
                 super().settimeout(0)
                 for _ in range(MAX_REST_BYTES // _PIECE):
                     if len(super().recv(_PIECE)) < _PIECE:
                         return
+            except (OSError, ValueError):  # a callable may have closed it
+                pass
             return
         with suppress(OSError), deadline.shorten(MAX_REST_SECONDS):
             deadline.limit_bytes(MAX_REST_BYTES)

@@ -36,8 +36,10 @@ class Outcome(NamedTuple):
     @property
     def detail(self) -> str:
         """One line for people."""
-        expected = f"expected {self.expected}" if self.expected and not self.ok else ""
-        detail = ", ".join(filter(None, (self.seen, expected)))
+        detail = self.seen
+        if self.expected and not self.ok:
+            expected = f"expected {self.expected}"
+            detail = f"{detail}, {expected}" if detail else expected
         return f"{detail}: {self.quote}" if self.quote else detail
 
     def negate(self, check: str) -> Outcome:

@@ -26,8 +26,8 @@ class Conversation:
     """What to send first, and the conditions on what the target says then.
 
     `secrets` are the words sent that no detail may show; `reads` says whether a condition reads
-    what the target says. `timeout` is in seconds. Raises ValueError for what can't be sent or
-    checked.
+    what the target says, `writes` whether anything may be written. `timeout` is in seconds. Raises
+    ValueError for what can't be sent or checked.
     """
 
     def __init__(
@@ -39,16 +39,20 @@ class Conversation:
         self._banners = [c for c in conditions if isinstance(c, ContentCondition)]
         self._calls = [c for c in conditions if isinstance(c, CallCondition)]
         self.reads = bool(self._banners)
+        self.writes = bool(self._send or self._calls)
 
-    def hold(self, stream: DeadlineSocket | TLSStream, deadline: Deadline, seen: str) -> Outcome:
+    def hold(
+        self, stream: DeadlineSocket | TLSStream, deadline: Deadline, outcome: Outcome
+    ) -> Outcome:
         """Hold the conversation over an open stream. Raises OSError and CheckFailedError.
 
-        `seen` is the detail where no condition has one of its own.
+        `outcome` is that of having come so far, where no condition has another.
         """
-        outcome = Outcome(ok=True, seen=seen)
         if self._send:
             deadline.start_phase("send")
             stream.sendall(self._send)
+        if not self._banners and not self._calls:
+            return outcome
         if self._banners:
             deadline.start_phase("response")
             outcome = self._read_banner(stream, deadline)

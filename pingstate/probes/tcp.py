@@ -19,6 +19,8 @@ from pingstate.values import (
     validate_timeout,
 )
 
+_CONNECTED = Outcome(ok=True, seen="connected")
+
 
 class TCPProbe:
     """Connect to a TCP port or a Unix socket, and read the banner where the check needs one.
@@ -52,10 +54,10 @@ class TCPProbe:
         return run_check(self._check, timeout=self.timeout, owner=self, secrets=secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
-        deadline = attempt.deadline
-        with connect(self.address, self.port, deadline, self._ip_version) as sock:
+        deadline, writes = attempt.deadline, self._conversation.writes
+        with connect(self.address, self.port, deadline, self._ip_version, writes=writes) as sock:
             attempt.trace.ip_protocol = sock.ip_protocol
-            outcome = self._conversation.hold(sock, deadline, "connected")
+            outcome = self._conversation.hold(sock, deadline, _CONNECTED)
             deadline.stop(grace=MAX_REST_SECONDS)
             sock.end_orderly(wait=self._conversation.reads)
             return outcome

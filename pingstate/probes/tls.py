@@ -95,9 +95,8 @@ class TLSProbe:
             if not self._conversation.reads:
                 round_trip = deadline.seconds["connect"]
                 stream.wait_for_objection(_OBJECTION_S + 2 * round_trip)
-            outcome = self._conversation.hold(
-                stream, deadline, f"connected, {attempt.trace.tls_version}"
-            )
+            connected = Outcome(ok=True, seen=f"connected, {attempt.trace.tls_version}")
+            outcome = self._conversation.hold(stream, deadline, connected)
             deadline.stop(grace=MAX_REST_SECONDS)
             stream.say_goodbye(wait=self._conversation.reads)
             return outcome

@@ -36,6 +36,10 @@ def test_an_ip_address_needs_no_lookup_and_no_thread(host, family, sockaddr, cho
     assert deadline.phase == "dns"
 
 
+def test_a_unix_socket_needs_no_lookup():
+    assert resolve("unix:/run/50%.sock", 7, Deadline(5.0)) == ((socket.AF_UNIX, "/run/50%.sock"),)
+
+
 @pytest.mark.parametrize(("host", "version"), [("127.0.0.1", 6), ("::1", 4)])
 def test_an_ip_address_of_the_other_family_is_an_error(host, version):
     with pytest.raises(OSError, match=f"{host} is not an IPv{version} address"):

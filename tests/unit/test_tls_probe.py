@@ -45,7 +45,7 @@ def test_a_handshake_is_up_and_tells_the_certificate(serve):
     assert result.trace.certificate.subject
     assert result.trace.earliest_expiry == result.trace.certificate.expires
     assert result.trace.ip_protocol == 4
-    assert set(result.trace.seconds) == {"dns", "connect", "tls", "check"}
+    assert set(result.trace.seconds) == {"dns", "connect", "tls"}
     assert result.trace.status is None
 
 
