@@ -1,4 +1,4 @@
-"""The CPU time of one check, in microseconds: `checks.py PROTOCOL PORT COUNT [raw]`.
+"""The CPU time of one check, in microseconds: `checks.py PROTOCOL PORT COUNT probe|raw`.
 
 Run by the interpreter of the pingstate that is meant, the original or this one; with `raw` by
 either, for the same on the wire by sockets alone.
@@ -38,7 +38,7 @@ def raw(protocol: str, port: int) -> Callable[[], bool]:
 
 def main() -> None:
     protocol, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if sys.argv[4:]:
+    if sys.argv[4] == "raw":
         check = raw(protocol, port)
     else:
         from pingstate import probe

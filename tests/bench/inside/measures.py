@@ -6,12 +6,15 @@ import json
 import os
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from .subjects import (
     BLACKBOX,
@@ -44,46 +47,81 @@ def script(name: str, python: str, *arguments: object) -> list[float]:
     return [float(word) for word in ended.stdout.split()]
 
 
+def by_turns(
+    times: int, names: Sequence[str], measure: Callable[[str], Iterator[tuple[str, float]]]
+) -> Figures:
+    """The median of so many times, each subject once a turn: a machine's speed changes in seconds."""
+    seen = defaultdict(list)
+    for _ in range(times):
+        for name in names:
+            for row, value in measure(name):
+                seen[row, name].append(value)
+    for (row, name), values in seen.items():
+        yield row, name, statistics.median(values)
+
+
+def starts(
+    *, times: int = 5, protocols: tuple[str, ...] = PROTOCOLS, peers: bool = True
+) -> Figures:
+    """Time and CPU time of a start until it answers 200."""
+
+    def measure(protocol: str, name: str) -> Iterator[tuple[str, float]]:
+        with target(protocol) as (port, _):
+            began = time.perf_counter()
+            with running(name, protocol, port, interval=0.1) as subject:
+                yield f"start {protocol}", (time.perf_counter() - began) * 1000
+                yield f"CPU of a start {protocol}", subject.cpu() * 1000
+
+    for protocol in protocols:
+        names = (*BOTH, GUNICORN, BLACKBOX) if protocol == "tcp" and peers else BOTH
+        yield from by_turns(times, names, partial(measure, protocol))
+
+
 def life(
     *, settle: float = 1.0, protocols: tuple[str, ...] = PROTOCOLS, second: bool = True
 ) -> Figures:
-    """Start, memory after some checks and requests, and end, of each subject and protocol."""
+    """Memory after some checks and requests, and end, of each subject and protocol."""
     for protocol in protocols:
         names = (*BOTH, GUNICORN, BLACKBOX) if protocol == "tcp" and second else BOTH
         for name in names:
-            with target(protocol) as (port, _):
+            with (
+                target(protocol) as (port, _),
+                running(name, protocol, port, interval=0.1) as subject,
+            ):
+                load(subject, "", 8, settle)
+                first = subject.pss()
+                yield f"memory {protocol}", name, first / MEGABYTE
+                if second:
+                    with running(name, protocol, port, interval=0.1) as copy:
+                        load(copy, "", 8, settle / 2)
+                        added = subject.pss() + copy.pss() - first
+                    yield f"memory of a second {protocol}", name, added / MEGABYTE
                 began = time.perf_counter()
-                with running(name, protocol, port, interval=0.1) as subject:
-                    yield f"start {protocol}", name, (time.perf_counter() - began) * 1000
-                    yield f"CPU of a start {protocol}", name, subject.cpu() * 1000
-                    load(subject, "", 8, settle)
-                    first = subject.pss()
-                    yield f"memory {protocol}", name, first / MEGABYTE
-                    if second:
-                        with running(name, protocol, port, interval=0.1) as copy:
-                            load(copy, "", 8, settle / 2)
-                            added = subject.pss() + copy.pss() - first
-                        yield f"memory of a second {protocol}", name, added / MEGABYTE
-                    began = time.perf_counter()
-                    subject.process.send_signal(signal.SIGTERM)
-                    subject.process.wait(LIMIT)
-                    if protocol == "tcp":
-                        yield "stop", name, (time.perf_counter() - began) * 1000
+                subject.process.send_signal(signal.SIGTERM)
+                subject.process.wait(LIMIT)
+                if protocol == "tcp":
+                    yield "stop", name, (time.perf_counter() - began) * 1000
 
 
-def checks(*, count: int = 1000) -> Figures:
-    """CPU time of a check, in a process that does nothing else."""
-    for protocol in (*PROTOCOLS, "tls"):
+def checks(*, times: int = 5, count: int = 1000) -> Figures:
+    """CPU time of a check, the mean of so many in a process that does nothing else."""
+
+    def measure(protocol: str, name: str) -> Iterator[tuple[str, float]]:
         many = count // 4 if protocol in ("tls", "https") else count
+        python, how = (ORIGINAL, "raw") if name == RAW else (name, "probe")
+        # A target of its own for each: the kernel looks the longer for a port to connect from, the
+        # more connections to the same target have just ended.
         with target(protocol) as (port, _):
-            for name in (PINGSTATE,) if protocol == "tls" else BOTH:
-                yield f"check {protocol}", name, script("checks.py", name, protocol, port, many)[0]
-            # The original has no check of TLS alone.
-            raw = script("checks.py", ORIGINAL, protocol, port, many, "raw")
-            yield f"check {protocol}", RAW, raw[0]
+            figures = script("checks.py", python, protocol, port, many, how)
+            yield f"check {protocol}", figures[0]
+
+    for protocol in (*PROTOCOLS, "tls"):
+        # The original has no check of TLS alone.
+        names = (PINGSTATE, RAW) if protocol == "tls" else (*BOTH, RAW)
+        yield from by_turns(times, names, partial(measure, protocol))
 
 
-def healthcheck(*, count: int = 5) -> Figures:
+def healthcheck(*, times: int = 10) -> Figures:
     """CPU time of `pingstate healthcheck`, beside an interpreter that does nothing."""
     with target("tcp") as (port, _), running(PINGSTATE, "tcp", port) as subject:
         commands = {
@@ -91,11 +129,13 @@ def healthcheck(*, count: int = 5) -> Figures:
             RAW: [PYTHONS[PINGSTATE], "-c", "pass"],
         }
         environ = {**os.environ, "PINGSTATE_API_PORT": str(subject.api)}
-        for name, command in commands.items():
+
+        def measure(name: str) -> Iterator[tuple[str, float]]:
             before = children_cpu()
-            for _ in range(count):
-                subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
-            yield "healthcheck", name, (children_cpu() - before) / count * 1000
+            subprocess.run(commands[name], env=environ, stdout=subprocess.DEVNULL, check=True)
+            yield "healthcheck", (children_cpu() - before) * 1000
+
+        yield from by_turns(times, tuple(commands), measure)
 
 
 def children_cpu() -> float:
@@ -198,13 +238,14 @@ def monitors(*, counts: tuple[int, ...] = (10, 100, 1000), seconds: float = 3.0)
 
 
 def everything() -> Figures:
-    for measure in (life, checks, healthcheck, idle, down, requests, latency, monitors):
+    for measure in (starts, life, checks, healthcheck, idle, down, requests, latency, monitors):
         yield from measure()
 
 
 def short() -> Figures:
     """What can be told in a few seconds a round, for ratios."""
+    yield from starts(times=3, protocols=("tcp", "http"), peers=False)
     yield from life(settle=0.5, protocols=("tcp", "http"), second=False)
-    yield from checks(count=400)
-    yield from healthcheck(count=2)
+    yield from checks(times=3, count=400)
+    yield from healthcheck(times=5)
     yield from requests(seconds=0.5, clients=(8,), names=(PINGSTATE, GUNICORN), status=False)
