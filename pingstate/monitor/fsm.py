@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -129,6 +129,11 @@ class PingFSM:
         """Whether the state is certain: no consecutive failures or successes are being counted."""
         return self._state in ("up", "down", _DOWN_SINCE_START)
 
+    def possible_states(self) -> list[str]:
+        """Every public state that there may be."""
+        words = (word.partition(COUNT_SEPARATOR)[0] for word in _states(self._table))
+        return list(dict.fromkeys(words))
+
     def possible_transitions(self) -> set[tuple[str, str]]:
         """Every change of the public state that the table allows, as (old, new)."""
         pairs = {
@@ -232,8 +237,12 @@ def _validate_table(table: Transitions) -> dict[tuple[str, str], str]:
     return dict(table)
 
 
+def _states(table: Transitions) -> Sequence[str]:
+    return (*STATES, *(old for old, _ in table), *table.values())
+
+
 def _validate_state(state: str, table: Transitions) -> str:
-    known = dict.fromkeys((*STATES, *(old for old, _ in table), *table.values()))
+    known = _states(table)
     if not isinstance(state, str) or state not in known:
         words = dict.fromkeys(word.partition(COUNT_SEPARATOR)[0] for word in known)
         raise InvalidValueError("initial_state", state, f"one of {', '.join(words)}")

@@ -295,9 +295,12 @@ class Monitor:
     def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
         """Block until the state is `states` (one, or any of several) and fresh; False on timeout.
 
-        `timeout` is in seconds, None waits for ever.
+        `timeout` is in seconds, None waits for ever. Raises ValueError for no state there may be.
         """
         wanted = (states,) if isinstance(states, str) else states
+        possible = self._fsm.possible_states()
+        if not any(state in wanted for state in possible):
+            raise InvalidValueError("states", states, f"any of {', '.join(possible)}")
         with self._changed:
             return self._changed.wait_for(lambda: self.state in wanted and not self.stale, timeout)
 

@@ -35,7 +35,8 @@ class Deadline:
     def start_phase(self, phase: str) -> None:
         """Begin a phase; the time since the last one began is added to that one."""
         at = time.monotonic()
-        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + at - self._phase_started
+        seconds, last, spent = self.seconds, self.phase, at - self._phase_started
+        seconds[last] = seconds[last] + spent if last in seconds else spent
         self.phase, self._phase_started = phase, at
 
     def discount(self, seconds: float) -> None:

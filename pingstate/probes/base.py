@@ -69,7 +69,6 @@ class Probe(Protocol):
 
 def run_check(
     run: Callable[[Attempt], Outcome],
-    *,
     timeout: float,
     owner: object,
     secrets: Iterable[str] = (),
@@ -79,7 +78,7 @@ def run_check(
     `owner` is whose lookups it makes. A target may repeat what it was sent: `secrets`, from
     `secret_variants()`, are left out of the detail. Any exception but those of the wire escapes.
     """
-    deadline = Deadline(timeout, owner=owner)
+    deadline = Deadline(timeout, owner)
     attempt = Attempt(deadline)
     phase: str | None = None
     timeout_phase: str | None = None
@@ -102,11 +101,6 @@ def run_check(
     attempt.trace.failed_due_to_regex = outcome.by_regex and not ok
     if attempt.secrets:
         secrets = [*secret_variants(attempt.secrets), *secrets]
-    return ProbeResult(
-        ok=ok,
-        latency_ms=round(deadline.elapsed() * 1000, 3),
-        detail=one_line(redact(detail, secrets)),
-        phase=phase,
-        timeout_phase=timeout_phase,
-        trace=attempt.trace,
-    )
+    latency_ms = round(deadline.elapsed() * 1e6) / 1000
+    detail = one_line(redact(detail, secrets))
+    return ProbeResult(ok, latency_ms, detail, phase, timeout_phase, attempt.trace)

@@ -154,7 +154,7 @@ class HTTPProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        return run_check(self._check, timeout=self.timeout, owner=self, secrets=self._secrets)
+        return run_check(self._check, self.timeout, self, self._secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
         attempt.trace.is_http = True

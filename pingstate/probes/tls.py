@@ -83,8 +83,7 @@ class TLSProbe:
 
     def check(self) -> ProbeResult:
         """Check once; back within `timeout`, whatever the target does."""
-        secrets = self._conversation.secrets
-        return run_check(self._check, timeout=self.timeout, owner=self, secrets=secrets)
+        return run_check(self._check, self.timeout, self, self._conversation.secrets)
 
     def _check(self, attempt: Attempt) -> Outcome:
         deadline = attempt.deadline

@@ -339,6 +339,18 @@ def test_wait_for_says_whether_the_state_came():
         assert monitor.wait_for(["down", "up"], timeout=0)
 
 
+@pytest.mark.parametrize("states", ["UP", "", [], ("ok", "fail")])
+def test_a_state_that_can_not_come_is_not_waited_for(states):
+    with pytest.raises(ValueError, match="any of unknown, up, degraded, down"):
+        Monitor(Scripted(OK)).wait_for(states)
+
+
+def test_a_state_of_ones_own_table_is_waited_for():
+    monitor = Monitor(Scripted(FAIL), transitions={("unknown", "fail"): "gone"})
+    with monitor:
+        assert monitor.wait_for("gone", timeout=TIMEOUT)
+
+
 def test_each_change_is_one_log_line_and_a_check_is_none(caplog):
     caplog.set_level(logging.INFO)
     monitor = Monitor(Scripted(OK, OK, OK, FAIL))
