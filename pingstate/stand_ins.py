@@ -1,20 +1,20 @@
 """Stand-ins for what gunicorn and Flask import and a sidecar never uses.
 
 TLS, which pingstate's worker does not serve, templates and commands in Flask's way are a sixth of
-the memory of a sidecar that checks a TCP port. Whoever imports the originals gets them as ever.
+the memory of a sidecar that checks a TCP port. Whoever uses the originals gets them as ever.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
-# What Flask's modules import from it; no more than the names are used before a template is.
+# What Flask's modules import from it, each to be called.
 _TEMPLATING = (
-    "DispatchingJinjaLoader", "Environment", "render_template", "render_template_string",
-    "stream_template", "stream_template_string",
+    "DispatchingJinjaLoader", "Environment", "_default_template_ctx_processor", "render_template",
+    "render_template_string", "stream_template", "stream_template_string",
 )  # fmt: skip
 
 
@@ -34,11 +34,50 @@ def install() -> None:
             for name in passing:
                 del sys.modules[name]
     if "flask" not in sys.modules:
-        sys.modules["flask.templating"] = _create_module(
-            "flask.templating", **dict.fromkeys(_TEMPLATING), _default_template_ctx_processor=dict
-        )
-        # An application keeps a group of commands, for `flask` to run.
-        sys.modules["flask.cli"] = _create_module("flask.cli", AppGroup=SimpleNamespace)
+        templating = {name: _Late("flask.templating", name) for name in _TEMPLATING}
+        sys.modules["flask.templating"] = _create_late_module("flask.templating", **templating)
+        sys.modules["flask.cli"] = _create_late_module("flask.cli", AppGroup=_Group)
+
+
+class _Late:
+    """A function or class whose module is loaded when it is called or inherited from."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return getattr(_load(self._module), self._name)(*args, **options)
+
+    def __mro_entries__(self, _bases: Any) -> tuple[Any, ...]:
+        return (getattr(_load(self._module), self._name),)
+
+
+class _Group:
+    """The commands that an application keeps for `flask`: Flask's own once there are any."""
+
+    name: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        group = _load("flask.cli").AppGroup
+        self.__class__ = group
+        group.__init__(self, self.name)
+        return getattr(self, name)
+
+
+def _load(name: str) -> Any:
+    """The original."""
+    if sys.modules[name].__spec__ is None:
+        del sys.modules[name]
+    return import_module(name)
+
+
+def _create_late_module(name: str, **contents: Any) -> ModuleType:
+    def load(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return getattr(_load(name), attribute)
+
+    return _create_module(name, **contents, __getattr__=load)
 
 
 def _create_module(name: str, **contents: Any) -> ModuleType:

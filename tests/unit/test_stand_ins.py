@@ -40,11 +40,43 @@ environ = {{"PATH_INFO": "/"}}
 setup_testing_defaults(environ)
 answer = app(environ, lambda status, *_: print(status))
 print(b"".join(answer).decode().strip())
-print(sys.modules["flask.templating"].Environment, sys.modules["flask.cli"].AppGroup)
+print(*(sys.modules[f"flask.{{name}}"].__spec__ for name in ("templating", "cli")))
 """
     )
     assert (status, json.loads(body)["state"]) == ("200 OK", "unknown")
-    assert loaded == "None <class 'types.SimpleNamespace'>"
+    assert loaded == "None None"
+
+
+def test_a_program_of_ones_own_has_templates_blueprints_and_commands_with_them():
+    answers = output_of(
+        f"""{START}
+import pingstate
+from flask import Blueprint, g, render_template_string
+app = pingstate.create_app({{"PINGSTATE_ADDRESS": "127.0.0.1"}}, start=False)
+blueprint = Blueprint("mine", "mine")
+
+@blueprint.get("/mine")
+def mine():
+    return render_template_string("{{{{ request.path | upper }}}}")
+
+@blueprint.cli.command("begin")
+def begin():
+    pass
+
+@app.template_filter("louder")
+def louder(text):
+    return text + "!"
+
+app.register_blueprint(blueprint)
+print(app.test_client().get("/mine").text)
+print(app.jinja_env.from_string("{{{{ 'up' | louder }}}}").render())
+from flask.cli import AppGroup, with_appcontext
+print(isinstance(app.cli, AppGroup), app.cli.name, list(app.cli.commands), with_appcontext.__name__)
+from flask.templating import Environment
+print(isinstance(app.jinja_env, Environment))
+"""
+    )
+    assert answers == ["/MINE", "up!", "True pingstate ['mine'] with_appcontext", "True"]
 
 
 def test_gunicorn_has_its_own_defaults_with_them():
