@@ -1,7 +1,6 @@
 """Clients that ask as fast as they are answered: `load.py PORT PATH CLIENTS SECONDS`.
 
-Prints the answers per second and the 99th percentile of their times in milliseconds. One thread
-with an epoll: some 20,000 answers a second are the most that it can tell.
+Prints the answers per second and the 99th percentile of their times in milliseconds.
 """
 
 from __future__ import annotations

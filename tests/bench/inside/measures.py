@@ -219,7 +219,7 @@ def latency(*, seconds: float = 1.5, delay: float = 0.02) -> Figures:
                     until = time.monotonic() + seconds
                     while time.monotonic() < until:
                         snapshot = json.loads(subject.get("/status")[1])
-                        seen[snapshot.get("last_check_ts")] = snapshot.get("last_latency_ms")
+                        seen[snapshot["recent"][-1]["ts"]] = snapshot.get("last_latency_ms")
                         time.sleep(0.02)
                     if row != "idle":
                         busy.join()
