@@ -34,6 +34,10 @@ class InvalidValueError(ValueError):
         self.value = value
         self.expected = expected
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without it a pool of processes breaks on the way back: __init__ takes more than the text.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
 
 # -- where -----------------------------------------------------------------------------------------
 

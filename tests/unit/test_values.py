@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -391,6 +392,14 @@ def test_numbers_of_other_types_are_numbers():
 )
 def test_a_host_has_one_spelling(text, normal):
     assert normalize_host(text) == normal
+
+
+def test_an_error_survives_the_way_back_from_another_process():
+    with pytest.raises(InvalidValueError) as caught:
+        TCPProbe(HOST, 70_000)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(copy, InvalidValueError)
+    assert (str(copy), vars(copy)) == (str(caught.value), vars(caught.value))
 
 
 def test_send_is_bytes():
