@@ -12,7 +12,7 @@ import operator
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any
 
 from pingstate.ip_literal import literal_ip_version
@@ -129,9 +129,9 @@ def validate_threshold(threshold: int, name: str = "threshold") -> int:
     return _integer(threshold, name, 1, 1000)
 
 
-def validate_history(history: int) -> int:
-    """A number of checks to keep, 0 to 10000."""
-    return _integer(history, "history", 0, 10_000)
+def validate_history(history: int, name: str = "history") -> int:
+    """A number of checks to keep or to show, 0 to 10000."""
+    return _integer(history, name, 0, 10_000)
 
 
 def validate_max_body_bytes(size: int) -> int:
@@ -149,6 +149,16 @@ def validate_interval(interval: float, name: str = "interval") -> float:
     """The seconds between checks, above 0, at most a year."""
     expected = "a number of seconds above 0, at most 31536000 (a year)"
     return _above_zero(interval, name, 31_536_000, expected)
+
+
+def validate_wait(timeout: float | None) -> float | None:
+    """The seconds to wait for something, None for ever; so is more than a year."""
+    if timeout is None:
+        return None
+    number = _float(timeout)
+    if math.isnan(number):
+        raise InvalidValueError("timeout", timeout, "a number of seconds, or None")
+    return None if number > 31_536_000 else number
 
 
 def validate_milliseconds(milliseconds: float, name: str = "milliseconds") -> float:
@@ -208,6 +218,21 @@ def validate_choice(word: str, choices: Collection[str], name: str) -> str:
     found = word.lower() if isinstance(word, str) else ""
     if found not in choices:
         raise InvalidValueError(name, word, f"one of {', '.join(choices)}")
+    return found
+
+
+def validate_states(
+    states: str | Container[str], possible: Iterable[str], name: str = "states"
+) -> tuple[str, ...]:
+    """Those of the possible states that `states` has, at least one: a state, or any of several."""
+    possible = tuple(possible)
+    wanted = (states,) if isinstance(states, str) else states
+    try:
+        found = tuple(state for state in possible if state in wanted)
+    except TypeError:
+        found = ()
+    if not found:
+        raise InvalidValueError(name, states, f"any of {', '.join(possible)}")
     return found
 
 

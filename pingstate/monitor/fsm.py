@@ -208,6 +208,8 @@ class PingFSM:
         Ages are in seconds, None before the first check. `changes` has the last ten changes of
         state. `probe` and `stale` are the Monitor's to know: None and False here.
         """
+        if recent is not None:
+            validate_history(recent, "recent")
         at = now()
         return {
             "state": self.state,

@@ -25,6 +25,8 @@ from pingstate.values import (
     validate_fraction,
     validate_interval,
     validate_milliseconds,
+    validate_states,
+    validate_wait,
 )
 
 if TYPE_CHECKING:
@@ -152,13 +154,14 @@ class Monitor:
                 self._thread.start()
         return self
 
-    def stop(self, timeout: float = 5.0) -> None:
-        """Stop checking, and wait up to `timeout` seconds for what is under way.
+    def stop(self, timeout: float | None = 5.0) -> None:
+        """Stop checking, and wait up to `timeout` seconds (None: for ever) for what is under way.
 
         A check in flight is discarded; `on_transition` is told what it has not been told yet.
         `start()` starts again. A probe that never returns keeps its thread, and the next check
         waits for it.
         """
+        timeout = validate_wait(timeout)
         with self._lifecycle_lock:
             thread, self._thread = self._thread, None
             self._stop.set()
@@ -166,7 +169,8 @@ class Monitor:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
         if self._notifier is not None:
-            self._notifier.join(max(timeout - (now() - started), 0.0))
+            left = None if timeout is None else max(timeout - (now() - started), 0.0)
+            self._notifier.join(left)
 
     @property
     def running(self) -> bool:
@@ -292,20 +296,23 @@ class Monitor:
         longest = max(self.interval, self._fast_interval)
         return longest * (1 + self._jitter) + self._timeout + 1
 
+    def validate_states(self, states: str | Container[str], name: str) -> tuple[str, ...]:
+        """Those of `states` that there may be. Raises ValueError for none."""
+        return validate_states(states, self._fsm.possible_states(), name)
+
     def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
         """Block until the state is `states` (one, or any of several) and fresh; False on timeout.
 
         `timeout` is in seconds, None waits for ever. Raises ValueError for no state there may be.
         """
-        wanted = (states,) if isinstance(states, str) else states
-        possible = self._fsm.possible_states()
-        if not any(state in wanted for state in possible):
-            raise InvalidValueError("states", states, f"any of {', '.join(possible)}")
+        wanted = self.validate_states(states, "states")
+        timeout = validate_wait(timeout)
         with self._changed:
             return self._changed.wait_for(lambda: self.state in wanted and not self.stale, timeout)
 
     def wait_for_verdict(self, timeout: float | None = None) -> bool:
         """Block until there is a verdict that is not stale; False after `timeout` seconds."""
+        timeout = validate_wait(timeout)
         with self._changed:
             return self._changed.wait_for(
                 lambda: self._last_at is not None and not self.stale, timeout

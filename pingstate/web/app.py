@@ -70,7 +70,13 @@ def create_app_from(loaded: LoadedSettings, *, start: bool = True) -> Flask:
 
 
 def create_api(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flask:
-    """The Flask application over a Monitor; `/healthz` is 200 in `ready_states`. Starts nothing."""
+    """The Flask application over a Monitor; `/healthz` is 200 in `ready_states`. Starts nothing.
+
+    Raises ValueError for what is no Monitor, or for no state there may be.
+    """
+    if not isinstance(monitor, Monitor):
+        raise InvalidValueError("monitor", monitor, "a Monitor")
+    ready_states = monitor.validate_states(ready_states, "ready_states")
     app = API(monitor)
 
     def status() -> Answer:
@@ -169,7 +175,7 @@ def serve(
     `serve_forever()` of the result blocks until another thread calls `shutdown()`; port 0 takes a
     free one, then to be read from `port`. `::` answers on IPv4 as well; of a name with several
     addresses the first one is taken, IPv4 before IPv6. Raises OSError when it can't be had, and
-    ValueError for what is no host or port.
+    ValueError for what is no Monitor, host or port, and for no state there may be.
     """
     from werkzeug.serving import WSGIRequestHandler, make_server  # gunicorn does without
 

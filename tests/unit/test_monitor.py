@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -339,10 +340,37 @@ def test_wait_for_says_whether_the_state_came():
         assert monitor.wait_for(["down", "up"], timeout=0)
 
 
-@pytest.mark.parametrize("states", ["UP", "", [], ("ok", "fail")])
+@pytest.mark.parametrize("states", ["UP", "", [], ("ok", "fail"), None, 5, b"up"])
 def test_a_state_that_can_not_come_is_not_waited_for(states):
     with pytest.raises(ValueError, match="any of unknown, up, degraded, down"):
         Monitor(Scripted(OK)).wait_for(states)
+
+
+@pytest.mark.parametrize(
+    "timeout", ["5", math.nan, 10**400, b"", []], ids=lambda bad: repr(bad)[:9]
+)
+@pytest.mark.parametrize("name", ["stop", "wait_for_verdict", "wait_for"])
+def test_what_is_no_time_to_wait_is_refused_and_changes_nothing(name, timeout):
+    with Monitor(Scripted(OK)) as monitor:
+        states = ["down"] if name == "wait_for" else []
+        with pytest.raises(ValueError, match=r"^timeout: .* is not a number of seconds, or None"):
+            getattr(monitor, name)(*states, timeout=timeout)
+        assert monitor.running
+
+
+@pytest.mark.parametrize("for_ever", [None, math.inf])
+def test_one_may_wait_for_ever(for_ever):
+    monitor = Monitor(Scripted(OK), on_transition=lambda *_: None).start()
+    assert monitor.wait_for("up", for_ever)
+    assert monitor.wait_for_verdict(for_ever)
+    monitor.stop(for_ever)
+    assert not monitor.running
+
+
+@pytest.mark.parametrize("recent", [-1, 1.5, "5", True])
+def test_what_is_no_number_of_checks_to_list_is_refused(recent):
+    with pytest.raises(ValueError, match=r"^recent: .* is not a whole number from 0 to 10000"):
+        Monitor(Scripted(OK)).snapshot(recent)
 
 
 def test_a_state_of_ones_own_table_is_waited_for():

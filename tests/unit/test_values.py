@@ -361,6 +361,17 @@ def test_the_api_of_the_library_refuses_what_is_no_host(host):
         serve(Monitor(TCPProbe(HOST)), host, 0)
 
 
+@pytest.mark.parametrize("states", ["UP", "up,degraded", [], None, 5], ids=repr)
+def test_the_api_of_the_library_refuses_states_that_can_not_come(states):
+    with pytest.raises(InvalidValueError, match=r"^ready_states: .* is not any of unknown, up"):
+        serve(Monitor(TCPProbe(HOST)), HOST, 0, ready_states=states)
+
+
+def test_the_api_of_the_library_refuses_what_is_no_monitor():
+    with pytest.raises(InvalidValueError, match=r"^monitor: .* is not a Monitor"):
+        serve(TCPProbe(HOST), HOST, 0)  # type: ignore[arg-type]  # the wrong type is the test
+
+
 def test_a_message_names_the_argument_and_shows_no_secret():
     for options, message in (
         ({"port": 0}, "port: 0 is not a whole number from 1 to 65535"),
