@@ -156,6 +156,8 @@ def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) 
     return [one for one in texts if one.text]
 
 
+_MAX_FILE = 16_777_216  # bytes; a device may have no end
+
 _FOREIGN_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -169,7 +171,8 @@ def _read_file(setting: Setting, variable: str, environ: Mapping[str, str]) -> s
     name = f"{variable}_FILE"
     path = environ[name]
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a path"
         # It may be the value itself, which may be a secret.
@@ -177,6 +180,8 @@ def _read_file(setting: Setting, variable: str, environ: Mapping[str, str]) -> s
         raise ConfigurationError(
             [f"{name}: {shown} is not a file that can be read ({reason})"]
         ) from None
+    if len(data) > _MAX_FILE:
+        raise ConfigurationError([f"{name}: {path!r} is not a file of at most 16 MiB"])
     if setting.is_path and b"-----BEGIN" in data:
         expected = f"expected the path of one: set {variable}={path}"
         raise ConfigurationError([f"{name}: {path!r} holds a certificate or a key, {expected}"])

@@ -137,6 +137,12 @@ def test_file_in_another_coding_is_refused_by_its_name(tmp_path, name, coding):
     assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize("name", ["ADDRESS", "HEADER", "CA_FILE"])
+def test_a_file_without_an_end_is_refused(name):
+    with pytest.raises(ConfigurationError, match="_FILE: '/dev/zero' is not a file of at most 16"):
+        load_settings({f"PINGSTATE_{name}_FILE": "/dev/zero"})
+
+
 def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("Authorization: Bearer hunter2\n")
