@@ -68,7 +68,8 @@ def load_settings(
     Those that are not in `only` (None: all are) are left at their defaults, unread. Each file is
     read once. Raises ConfigurationError with a line for each bad setting, all at once.
     """
-    problems: list[str] = []
+    if problems := _other_than_text(environ):
+        raise ConfigurationError(problems)
     lines: dict[str, list[_Text]] = {}
     values: dict[str, Any] = {}
     links = {name for name, value in environ.items() if _is_service_link(name, value)}
@@ -98,6 +99,17 @@ def load_settings(
         names = ", ".join(sorted(links))
         notes = (f"ignored variables that Kubernetes injects for a Service: {names}",)
     return LoadedSettings(Settings(**values), sources, tuple(warnings), notes)
+
+
+def _other_than_text(environ: Mapping[str, str]) -> list[str]:
+    """Problems with a mapping of a program's own, which may hold anything; it may be a secret."""
+    if not isinstance(environ, Mapping):
+        return [f"environ: {type(environ).__name__} is not a mapping of variables to text"]
+    return [
+        f"{name}: {type(value).__name__} is not text"
+        for name, value in environ.items()
+        if not isinstance(name, str) or (name.startswith(PREFIX) and not isinstance(value, str))
+    ]
 
 
 # -- one setting -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -141,6 +142,18 @@ def test_file_in_another_coding_is_refused_by_its_name(tmp_path, name, coding):
 def test_a_file_without_an_end_is_refused(name):
     with pytest.raises(ConfigurationError, match="_FILE: '/dev/zero' is not a file of at most 16"):
         load_settings({f"PINGSTATE_{name}_FILE": "/dev/zero"})
+
+
+def test_a_mapping_of_a_program_s_own_holds_text():
+    environ: Any = {"PINGSTATE_PORT": 5432, "PINGSTATE_BASIC_AUTH": b"a:hunter2", "OTHER": 1}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    assert caught.value.problems == [
+        "PINGSTATE_PORT: int is not text",
+        "PINGSTATE_BASIC_AUTH: bytes is not text",
+    ]
+    with pytest.raises(ConfigurationError, match=r"^environ: NoneType is not a mapping"):
+        load_settings(None)  # type: ignore[arg-type]  # the wrong type is the test
 
 
 def test_numbered_lines_follow_the_variable_in_numeric_order(tmp_path):
