@@ -296,16 +296,16 @@ class Monitor:
         longest = max(self.interval, self._fast_interval)
         return longest * (1 + self._jitter) + self._timeout + 1
 
-    def validate_states(self, states: str | Container[str], name: str) -> tuple[str, ...]:
-        """Those of `states` that there may be. Raises ValueError for none."""
-        return validate_states(states, self._fsm.possible_states(), name)
+    def possible_states(self) -> list[str]:
+        """Every state that there may be."""
+        return self._fsm.possible_states()
 
     def wait_for(self, states: str | Container[str], timeout: float | None = None) -> bool:
         """Block until the state is `states` (one, or any of several) and fresh; False on timeout.
 
         `timeout` is in seconds, None waits for ever. Raises ValueError for no state there may be.
         """
-        wanted = self.validate_states(states, "states")
+        wanted = validate_states(states, self.possible_states())
         timeout = validate_wait(timeout)
         with self._changed:
             return self._changed.wait_for(lambda: self.state in wanted and not self.stale, timeout)

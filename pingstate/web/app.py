@@ -18,7 +18,13 @@ from pingstate.monitor.monitor import Monitor
 from pingstate.settings import ConfigurationError, LoadedSettings, load_settings
 from pingstate.settings.parsing import integer
 from pingstate.text import one_line
-from pingstate.values import InvalidValueError, normalize_host, validate_history, validate_port
+from pingstate.values import (
+    InvalidValueError,
+    normalize_host,
+    validate_history,
+    validate_port,
+    validate_states,
+)
 from pingstate.web.dispatch import API, Answer, PlainView, create_response
 from pingstate.web.listeners import create_listeners
 from pingstate.web.process import gunicorn_role, start_in_serving_process
@@ -76,7 +82,7 @@ def create_api(monitor: Monitor, ready_states: Container[str] = ("up",)) -> Flas
     """
     if not isinstance(monitor, Monitor):
         raise InvalidValueError("monitor", monitor, "a Monitor")
-    ready_states = monitor.validate_states(ready_states, "ready_states")
+    ready_states = validate_states(ready_states, monitor.possible_states(), "ready_states")
     app = API(monitor)
 
     def status() -> Answer:
