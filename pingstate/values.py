@@ -315,7 +315,7 @@ def validate_send(data: bytes) -> bytes:
 def normalize_file(path: str | os.PathLike[str], name: str = "file") -> str:
     """The path of a file as text, whether or not the file is there."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(text, str) or "\0" in text:
+    if not isinstance(text, str) or "\0" in text or _utf8(text) is None:
         raise InvalidValueError(name, path, "the path of a file")
     return text
 

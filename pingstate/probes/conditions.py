@@ -151,8 +151,8 @@ class CallCondition(NamedTuple):
             words, own_words = "the check returned a false value", False
             if isinstance(verdict, tuple):
                 verdict, detail = verdict
-                words = one_line(str(detail))
-                own_words = bool(words)
+                said = "" if detail is None else one_line(str(detail))
+                words, own_words = said or words, bool(said)
             if any(hasattr(verdict, name) for name in _ALWAYS_TRUE):
                 kind = type(verdict).__name__
                 seen = f"the check returned a {kind}, expected true or false"

@@ -19,6 +19,9 @@ from tests.support.servers import https_server, talker
     [
         (lambda _: True, (True, "")),
         (lambda _: (True, "fine"), (True, "fine")),
+        (lambda _: (True, None), (True, "")),
+        (lambda _: (False, None), (False, "the check returned a false value")),
+        (lambda _: (False, ""), (False, "the check returned a false value")),
         (lambda _: (False, "no\nway"), (False, "no\N{REPLACEMENT CHARACTER}way")),
         (lambda _: None, (False, "the check returned a false value")),
         (lambda _: 1 / 0, (False, "the check raised ZeroDivisionError: division by zero")),
