@@ -17,6 +17,7 @@ from pingstate.net.sockets import DeadlineSocket
 
 _IP_PROTOCOLS = {int(socket.AF_INET): 4, int(socket.AF_INET6): 6}
 _STAGGER = 0.25  # seconds between the addresses of a name, while none has failed
+_UNIX_RETRY = 0.01  # seconds
 _MAX_RACING = 32  # sockets: a name may have a thousand addresses
 
 
@@ -134,7 +135,15 @@ def _connect_one(address: Address, deadline: Deadline) -> DeadlineSocket:
     sock = _create_socket(address)
     try:
         sock.keep(deadline)
-        sock.connect(address[1])
+        while True:
+            try:
+                sock.connect(address[1])
+                break
+            except BlockingIOError:
+                # A Unix socket's backlog is full, and no poll tells when there is room.
+                if sock.ip_protocol is not None:
+                    raise
+                time.sleep(min(_UNIX_RETRY, deadline.remaining()))
         _refuse_itself(sock, address[1])
     except BaseException:
         sock.close()

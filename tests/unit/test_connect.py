@@ -47,6 +47,30 @@ def test_a_unix_socket_has_no_ip_protocol(tmp_path):
         assert sock.ip_protocol is None
 
 
+def test_unix_socket_with_a_full_backlog_is_waited_for(tmp_path):
+    path = str(tmp_path / "target.sock")
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as first,
+    ):
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)  # all that there is room for
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connect(f"unix:{path}", 1, Deadline(0.2))
+        assert 0.2 <= time.monotonic() - started < TIMEOUT
+
+        def make_room():
+            time.sleep(0.2)
+            listener.accept()[0].close()
+
+        room = threading.Thread(target=make_room)
+        room.start()
+        connect(f"unix:{path}", 1, Deadline(TIMEOUT)).close()
+        room.join()
+
+
 def failures_of_several_addresses():
     """What is reported where one address says something and others are out of reach."""
     seen = {}
