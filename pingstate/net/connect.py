@@ -55,27 +55,25 @@ def _connect_any(targets: Sequence[Address], deadline: Deadline) -> DeadlineSock
         for index, address in enumerate(targets):
             try:
                 share = deadline.remaining() / (len(targets) - index)
-                race.start(address, share)
+                race.start(address)
             except OSError as exc:
                 race.errors.append(exc)
                 continue
             if (sock := race.wait(min(share, _STAGGER))) is not None:
                 return sock
-        while (left := race.left()) > 0:
-            if (sock := race.wait(left)) is not None:
-                return sock
+        # A lost SYN is sent again after a second: who is silent has all the time that is left.
+        with suppress(TimeoutError):
+            while race.under_way:
+                if (sock := race.wait(deadline.remaining())) is not None:
+                    return sock
     finally:
         race.close()
     nowhere = OSError(errno.EADDRNOTAVAIL, "the name has no address")
-    error = min(race.errors, key=_rank_error, default=nowhere)
-    if isinstance(error, TimeoutError) and not deadline.expired:
-        # There is time left, since another address failed at once: say whose time was over.
-        raise TimeoutError(errno.ETIMEDOUT, "no answer within its share of the time")
-    raise error
+    raise min(race.errors, key=_rank_error, default=nowhere)
 
 
 class _Race:
-    """Connections that are under way, each with the time until when it is waited for.
+    """Connections that are under way.
 
     Who wins keeps `deadline`; `errors` has why the others are not under way any more.
     """
@@ -84,20 +82,21 @@ class _Race:
         self._deadline = deadline
         self.errors: list[OSError] = []
         self._poll = select.poll()
-        self._racing: dict[int, tuple[DeadlineSocket, float]] = {}
+        self._racing: dict[int, DeadlineSocket] = {}
 
-    def start(self, address: Address, seconds: float) -> None:
-        """Begin one more, to be waited for so long. Raises OSError for one that fails at once."""
+    def start(self, address: Address) -> None:
+        """Begin one more. Raises OSError for one that fails at once."""
         sock = _start_to_connect(address)
         if len(self._racing) == _MAX_RACING:
             self._remove(next(iter(self._racing))).close()
             self.errors.append(TimeoutError("timed out"))
-        self._racing[sock.fileno()] = sock, time.monotonic() + seconds
+        self._racing[sock.fileno()] = sock
         self._poll.register(sock, select.POLLOUT)
 
-    def left(self) -> float:
-        """Seconds until none is to be waited for any more."""
-        return max((ends for _, ends in self._racing.values()), default=0.0) - time.monotonic()
+    @property
+    def under_way(self) -> bool:
+        """Whether any may still come about."""
+        return bool(self._racing)
 
     def wait(self, seconds: float) -> DeadlineSocket | None:
         """Whoever connects first; None as soon as one has failed, or the time is over."""
@@ -115,13 +114,13 @@ class _Race:
 
     def close(self) -> None:
         """Give up those that are still under way."""
-        for sock, _ in self._racing.values():
+        for sock in self._racing.values():
             self.errors.append(TimeoutError("timed out"))
             sock.close()
 
     def _remove(self, descriptor: int) -> DeadlineSocket:
         self._poll.unregister(descriptor)
-        return self._racing.pop(descriptor)[0]
+        return self._racing.pop(descriptor)
 
 
 def _rank_error(error: OSError) -> int:

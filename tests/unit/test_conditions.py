@@ -107,7 +107,7 @@ def test_callable_without_words_has_ours(target):
     assert detail(lambda _: True) == "HTTP 200"
     assert detail(lambda _: (True, "")) == "HTTP 200"
     assert detail(lambda _: False) == "check: HTTP 200, the check returned a false value"
-    assert detail(lambda _: (False, "")) == "check: HTTP 200"
+    assert detail(lambda _: (False, "")) == "check: HTTP 200, the check returned a false value"
     assert detail(lambda _: 1 / 0).startswith("check: HTTP 200, the check raised ZeroDivisionError")
 
 
