@@ -7,7 +7,9 @@ the memory of a sidecar that checks a TCP port. Whoever uses the originals gets 
 from __future__ import annotations
 
 import sys
+import threading
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -35,8 +37,29 @@ def install() -> None:
                 del sys.modules[name]
     if "flask" not in sys.modules:
         templating = {name: _Late("flask.templating", name) for name in _TEMPLATING}
-        sys.modules["flask.templating"] = _create_late_module("flask.templating", **templating)
-        sys.modules["flask.cli"] = _create_late_module("flask.cli", AppGroup=_Group)
+        _late["flask.templating"] = _create_late_module("flask.templating", **templating)
+        group = _LateGroup("flask.cli", "AppGroup")
+        _late["flask.cli"] = _create_late_module("flask.cli", AppGroup=group)
+        sys.meta_path.insert(0, _Finder())
+
+
+_late: dict[str, ModuleType] = {}
+"""The stand-ins whose originals nobody has used yet."""
+
+_lock = threading.RLock()
+
+
+class _Finder:
+    """Imports them, so that each is an attribute of its package as well."""
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in _late else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return _late.get(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
 
 
 class _Late:
@@ -45,11 +68,25 @@ class _Late:
     def __init__(self, module: str, name: str) -> None:
         self._module, self._name = module, name
 
+    def _original(self) -> Any:
+        return getattr(_load(self._module), self._name)
+
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return getattr(_load(self._module), self._name)(*args, **options)
+        return self._original()(*args, **options)
 
     def __mro_entries__(self, _bases: Any) -> tuple[Any, ...]:
-        return (getattr(_load(self._module), self._name),)
+        return (self._original(),)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, self._original())
+
+
+class _LateGroup(_Late):
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return super().__call__(*args, **options) if args or options else _Group()
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return isinstance(instance, _Group) or super().__instancecheck__(instance)
 
 
 class _Group:
@@ -58,17 +95,20 @@ class _Group:
     name: str | None = None
 
     def __getattr__(self, name: str) -> Any:
-        group = _load("flask.cli").AppGroup
-        self.__class__ = group
-        group.__init__(self, self.name)
+        with _lock:
+            if type(self) is _Group:
+                group = _load("flask.cli").AppGroup
+                vars(self).update(vars(group(self.name)))
+                self.__class__ = group
         return getattr(self, name)
 
 
 def _load(name: str) -> Any:
     """The original."""
-    if sys.modules[name].__spec__ is None:
-        del sys.modules[name]
-    return import_module(name)
+    with _lock:
+        if _late.pop(name, None) is not None:
+            del sys.modules[name]
+        return import_module(name)
 
 
 def _create_late_module(name: str, **contents: Any) -> ModuleType:
