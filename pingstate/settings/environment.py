@@ -169,6 +169,7 @@ def _read_variable(setting: Setting, variable: str, environ: Mapping[str, str]) 
 
 
 _MAX_FILE = 16_777_216  # bytes; a device may have no end
+_PIECE = 65_536  # bytes; a file of /proc/sys refuses to be read by millions
 
 _FOREIGN_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -184,7 +185,9 @@ def _read_file(setting: Setting, variable: str, environ: Mapping[str, str]) -> s
     path = environ[name]
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
+            data = bytearray()
+            while len(data) <= _MAX_FILE and (piece := file.read(_PIECE)):
+                data += piece
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a path"
         # It may be the value itself, which may be a secret.

@@ -144,6 +144,11 @@ def test_a_file_without_an_end_is_refused(name):
         load_settings({f"PINGSTATE_{name}_FILE": "/dev/zero"})
 
 
+def test_a_file_may_be_one_of_the_kernel_s():
+    settings = load_settings({"PINGSTATE_ADDRESS_FILE": "/proc/sys/kernel/ostype"}).settings
+    assert settings.address == Path("/proc/sys/kernel/ostype").read_text().strip()
+
+
 def test_a_mapping_of_a_program_s_own_holds_text():
     environ: Any = {"PINGSTATE_PORT": 5432, "PINGSTATE_BASIC_AUTH": b"a:hunter2", "OTHER": 1}
     with pytest.raises(ConfigurationError) as caught:
