@@ -106,7 +106,7 @@ def _other_than_text(environ: Mapping[str, str]) -> list[str]:
     if not isinstance(environ, Mapping):
         return [f"environ: {type(environ).__name__} is not a mapping of variables to text"]
     return [
-        f"{name}: {type(value).__name__} is not text"
+        f"{name}: {type(value if isinstance(name, str) else name).__name__} is not text"
         for name, value in environ.items()
         if not isinstance(name, str) or (name.startswith(PREFIX) and not isinstance(value, str))
     ]

@@ -157,6 +157,8 @@ def test_a_mapping_of_a_program_s_own_holds_text():
         "PINGSTATE_PORT: int is not text",
         "PINGSTATE_BASIC_AUTH: bytes is not text",
     ]
+    with pytest.raises(ConfigurationError, match=r"^b'PINGSTATE_PORT': bytes is not text$"):
+        load_settings({b"PINGSTATE_PORT": "5432"})  # type: ignore[dict-item]  # so is this
     with pytest.raises(ConfigurationError, match=r"^environ: NoneType is not a mapping"):
         load_settings(None)  # type: ignore[arg-type]  # the wrong type is the test
 
