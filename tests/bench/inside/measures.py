@@ -144,8 +144,11 @@ def children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def idle(*, seconds: float = 6.0) -> Figures:
-    """CPU time of an hour with a check every 5 s that nobody asks, the health check apart."""
+def idle(*, seconds: float = 10.0) -> Figures:
+    """CPU time of an hour with a check every 5 s that nobody asks, the health check apart.
+
+    `seconds` is a multiple of 5, or chance says how many checks are in it.
+    """
     with ExitStack() as stack:
         port, _ = stack.enter_context(target("tcp"))
         subjects = [
