@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -16,7 +16,7 @@ from pingstate.text import one_line
 PHASES = ("dns", "connect", "tls", "send", "response", "body", "check", "timeout")
 
 
-@dataclass
+@dataclass(slots=True)
 class ProbeResult:
     """What one check found.
 
@@ -71,7 +71,7 @@ def run_check(
     run: Callable[[Attempt], Outcome],
     timeout: float,
     owner: object,
-    secrets: Iterable[str] = (),
+    secrets: Sequence[str] = (),
 ) -> ProbeResult:
     """Run one check of at most `timeout` seconds and turn whatever comes of it into a result.
 
@@ -102,5 +102,5 @@ def run_check(
     if attempt.secrets:
         secrets = [*secret_variants(attempt.secrets), *secrets]
     latency_ms = round(deadline.elapsed() * 1e6) / 1000
-    detail = one_line(redact(detail, secrets))
+    detail = one_line(redact(detail, secrets) if secrets else detail)
     return ProbeResult(ok, latency_ms, detail, phase, timeout_phase, attempt.trace)
